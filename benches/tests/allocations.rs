@@ -1,0 +1,41 @@
+//! Allocations a step, counted exactly: a number that may only go down.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use statewright_benches::{Counter, chain};
+use statewright_engine_runtime::{MemoryCheckpointer, State};
+
+/// Allocations of the steps alone: the difference between a long and a short chain cancels what a run costs.
+fn per_step(journal: bool) -> f64 {
+    let count = |length: usize| {
+        let graph = chain(length).expect("a sound chain");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let counted = allocation_counter::measure(|| {
+            runtime.block_on(async {
+                let mut runner = graph.runner();
+                if journal {
+                    runner = runner.checkpointer(MemoryCheckpointer::new());
+                }
+                runner.start("t", Counter::update()).await.expect("it runs");
+            });
+        });
+        counted.count_total
+    };
+    count(100);
+    (count(2_000) - count(1_000)) as f64 / 1_000.0
+}
+
+#[test]
+fn a_step_without_a_journal_allocates_three_times() {
+    let found = per_step(false);
+    assert!(
+        found <= 3.02,
+        "a step allocates {found} times; the context, the future and the update are three"
+    );
+}
+
+#[test]
+fn a_step_with_a_journal_allocates_four_times() {
+    let found = per_step(true);
+    assert!(found <= 4.02, "a step allocates {found} times; the record is the fourth");
+}

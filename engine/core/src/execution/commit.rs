@@ -1,0 +1,175 @@
+//! The end of a superstep: folding, deciding what comes next, writing both down in one record, and going on.
+
+use serde_bytes::Bytes;
+
+use super::slot::Progress;
+use super::types::{EntryKind, Journaling, Notice, Observe, Refused};
+use super::writer::{self, HotBody, HotCommit};
+use super::{Execution, Gated, advance, fold};
+use crate::failure::Failure;
+use crate::ids::ActivationId;
+use crate::journal;
+
+impl Execution {
+    /// Folds and advances; on an error the failure, and the cell may be half folded.
+    pub(super) fn try_commit(&mut self) -> Result<(), Failure> {
+        fold::check_conflicts(&self.plan, self.cell.as_ref(), &self.slots)?;
+        let references = match self.options.journaling {
+            Journaling::Each => Some(&mut self.writer.references),
+            Journaling::AtEnd => {
+                self.writer.references.incomplete = true;
+                None
+            }
+            Journaling::Off => None,
+        };
+        self.half_folded = true;
+        fold::fold(&self.plan, self.cell.as_mut(), references, &mut self.slots)?;
+        self.advance.clear();
+        advance::advance(
+            &self.plan,
+            &self.counters,
+            &self.options.limits,
+            &self.slots,
+            self.cell.as_ref(),
+            &mut self.advance,
+        )?;
+        self.half_folded = false;
+        Ok(())
+    }
+
+    /// Writes the record of a finished activation, with the commit or its failure. Says whether it was committed.
+    pub(super) fn write_finished(
+        &mut self,
+        now_ms: u64,
+        index: u32,
+        attempt: u32,
+        update: &[u8],
+        committed: Option<Result<(), Failure>>,
+    ) -> Result<bool, Refused> {
+        let (commits, mut failure) = match committed {
+            None => (false, None),
+            Some(Ok(())) => (true, None),
+            Some(Err(failure)) => (false, Some(failure)),
+        };
+        if !self.journals() {
+            self.commit_failure = failure;
+            return Ok(commits);
+        }
+        let Progress::Finished { decision, .. } = &self.slots[index as usize].progress else {
+            return Ok(false);
+        };
+        let route =
+            |with_payloads| decision.as_ref().map(|d| writer::stored_route(d, with_payloads)).transpose();
+        if commits {
+            let commit = Some(HotCommit::new(self.superstep + 1, &self.advance));
+            let body = HotBody::Finished {
+                index,
+                attempt,
+                update: Bytes::new(update),
+                route: route(false)?,
+                commit,
+                failure: None,
+            };
+            match journal::encode(&writer::record(&self.plan, now_ms, body)) {
+                Ok(bytes) => {
+                    self.writer.push(EntryKind::Record, bytes);
+                    return Ok(true);
+                }
+                Err(error) => {
+                    self.half_folded = true;
+                    failure = Some(Failure::permanent(error.code(), error.to_string()));
+                }
+            }
+        }
+        let body = HotBody::Finished {
+            index,
+            attempt,
+            update: Bytes::new(update),
+            route: route(true)?,
+            commit: None,
+            failure: failure.as_ref(),
+        };
+        let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
+        self.writer.push(EntryKind::Record, bytes);
+        self.commit_failure = failure;
+        Ok(false)
+    }
+
+    pub(super) fn commit_again(&mut self, now_ms: u64) -> Result<(), Refused> {
+        let mut failure = self.try_commit().err();
+        if self.journals() {
+            let encode = |commit, failure| {
+                journal::encode(&writer::record(&self.plan, now_ms, HotBody::Committed { commit, failure }))
+            };
+            let commit = failure.is_none().then(|| HotCommit::new(self.superstep + 1, &self.advance));
+            let bytes = match encode(commit, failure.as_ref()) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    self.half_folded = true;
+                    let cause = Failure::permanent(error.code(), error.to_string());
+                    let bytes = encode(None, Some(&cause))?;
+                    failure = Some(cause);
+                    bytes
+                }
+            };
+            self.writer.push(EntryKind::Record, bytes);
+        }
+        let failed = failure.is_some();
+        self.commit_failure = failure;
+        if failed { self.settle(now_ms) } else { self.committed(now_ms) }
+    }
+
+    /// A superstep is over and its successor is decided.
+    pub(super) fn committed(&mut self, now_ms: u64) -> Result<(), Refused> {
+        let (superstep, seq) = (self.superstep, if self.journals() { self.last_seq() } else { 0 });
+        self.emit(|_| Notice::Committed { superstep, seq });
+        self.enter(superstep + 1);
+        if self.journals() && (self.writer.snapshot_due(&self.options) || self.writer.references.incomplete) {
+            self.write_snapshot(now_ms)?;
+        }
+        self.go_on(now_ms)
+    }
+
+    /// Makes the advance the present superstep.
+    pub(super) fn enter(&mut self, superstep: u64) {
+        self.superstep = superstep;
+        self.counters.apply(&self.advance.arrivals, &self.advance.crossings);
+        self.exhausted = self.advance.exhausted;
+        std::mem::swap(&mut self.slots, &mut self.advance.next);
+        self.advance.next.clear();
+        self.unsettled = self.slots.len();
+        if self.options.observe != Observe::Nothing {
+            for place in 0..self.advance.taken.len() {
+                let edge = self.advance.taken[place];
+                self.emit(|_| Notice::EdgeTaken { edge });
+            }
+        }
+    }
+
+    /// Runs what is ready, or stops.
+    pub(super) fn go_on(&mut self, now_ms: u64) -> Result<(), Refused> {
+        if !self.draining && self.exhausted.is_none() {
+            self.run_ready();
+        }
+        self.settle(now_ms)
+    }
+
+    pub(super) fn run_ready(&mut self) {
+        let observed = self.options.observe != Observe::Nothing;
+        for place in 0..self.slots.len() {
+            let slot = &mut self.slots[place];
+            if !matches!(slot.progress, Progress::Ready) {
+                continue;
+            }
+            slot.progress = Progress::Running;
+            self.running += 1;
+            slot.attempts += 1;
+            let activation = ActivationId { superstep: self.superstep, index: place as u32 };
+            let (node, attempt) = (slot.node, slot.attempts);
+            if observed {
+                self.emit(|_| Notice::NodeStarted { activation, node, attempt });
+            }
+            self.gate(Gated::Run(place as u32));
+        }
+    }
+}

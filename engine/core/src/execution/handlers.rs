@@ -1,0 +1,266 @@
+//! One handler for each event: what it changes, what is written down, what comes next.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use serde_bytes::{ByteBuf, Bytes};
+
+use super::advance::{self, Counters, panic_text};
+use super::slot::{Progress, Slot};
+use super::types::{EntryKind, Journaling, Notice, Observe, Outcome, Refused};
+use super::writer::{self, HotBody, HotCommit, HotOpened, HotTable};
+use super::{Execution, Gated};
+use crate::cell::UpdateValue;
+use crate::failure::Failure;
+use crate::ids::{ActivationId, EdgeIx, RunId};
+use crate::journal::{self, Body, StoredInterrupt};
+use crate::route::Decision;
+
+impl Execution {
+    pub(super) fn start(&mut self, now_ms: u64, run: RunId, mut input: UpdateValue) -> Result<(), Refused> {
+        self.may_start()?;
+        let mut bytes = Vec::new();
+        if self.journals() {
+            bytes = self.cell.encode(&input)?;
+            self.fits(bytes.len())?;
+        }
+        if self.run.is_some() {
+            self.cell.begin_run();
+            self.writer.references.reset(self.cell.as_ref(), |channel| channel.reset_on_run);
+        }
+        if self.journals() {
+            let seq = self.writer.next_seq;
+            self.writer.references.note(self.cell.as_ref(), &input, seq)?;
+        } else if self.options.journaling == Journaling::AtEnd {
+            self.writer.references.incomplete = true;
+        }
+        let cell = &mut self.cell;
+        // From here on a refusal leaves the state half folded: the thread is then to be loaded anew.
+        self.half_folded = true;
+        let folded = catch_unwind(AssertUnwindSafe(|| cell.apply(&mut input, None)));
+        folded.map_err(|panic| Refused::Input {
+            failure: Failure::permanent("SW-X224", panic_text(panic.as_ref())),
+        })??;
+        self.run = Some(run.clone());
+        self.cancelled = false;
+        self.commit_failure = None;
+        self.counters = Counters::for_plan(&self.plan);
+        self.advance.clear();
+        advance::begin(&self.plan, &self.counters, &self.options.limits, &mut self.advance)
+            .map_err(|failure| Refused::Input { failure })?;
+        let superstep = self.superstep + 1;
+        if self.journals() {
+            let commit = HotCommit::new(superstep, &self.advance);
+            let table = HotTable::new(&self.plan);
+            let body = HotBody::Opened(HotOpened { run: &run, input: Bytes::new(&bytes), table, commit });
+            let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
+            self.writer.push(EntryKind::Record, bytes);
+        }
+        self.half_folded = false;
+        self.driving = true;
+        self.draining = false;
+        self.emit(|_| Notice::RunOpened { run, resumed: false });
+        self.enter(superstep);
+        self.go_on(now_ms)
+    }
+
+    pub(super) fn resume(&mut self, now_ms: u64) -> Result<(), Refused> {
+        self.may_go_on()?;
+        let bounded = |edge: &EdgeIx| self.plan.edges[edge.index()].at_most;
+        let edges = (0..self.plan.edges.len() as u32).map(EdgeIx);
+        let granted: Vec<_> = edges
+            .filter(|edge| bounded(edge).is_some_and(|most| self.counters.crossed[edge.index()] > most))
+            .collect();
+        self.write(now_ms, || Body::Resumed { granted: granted.clone() })?;
+        self.take_up(&granted);
+        self.driving = true;
+        self.draining = false;
+        if let Some(run) = self.run.clone() {
+            self.emit(|_| Notice::RunOpened { run, resumed: true });
+        }
+        if self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
+            // The last commit failed and its cause may be mended in this build.
+            self.commit_again(now_ms)
+        } else {
+            self.go_on(now_ms)
+        }
+    }
+
+    /// What a resume changes, live and in recovery alike.
+    pub(super) fn take_up(&mut self, granted: &[EdgeIx]) {
+        for edge in granted {
+            if let Some(count) = self.counters.crossed.get_mut(edge.index()) {
+                *count = 1;
+            }
+        }
+        self.exhausted = None;
+        self.drained = false;
+        self.commit_failure = None;
+        for slot in &mut self.slots {
+            if matches!(slot.progress, Progress::Failed(_) | Progress::Running) {
+                slot.progress = Progress::Ready;
+            }
+        }
+        self.count_unsettled();
+    }
+
+    pub(super) fn finished(
+        &mut self,
+        now_ms: u64,
+        activation: ActivationId,
+        attempt: u32,
+        update: UpdateValue,
+        decision: Option<Decision>,
+    ) -> Result<(), Refused> {
+        if !self.is_running(activation, attempt) {
+            return Ok(());
+        }
+        let mut stored = std::mem::take(&mut self.writer.scratch);
+        stored.clear();
+        if self.journals() || self.options.observe == Observe::Updates {
+            let encoded = self.encode_update(&update, &mut stored);
+            if let Err(failure) = encoded.and_then(|()| self.route_fits(decision.as_ref(), stored.len())) {
+                self.writer.scratch = stored;
+                return self.failed(now_ms, activation, attempt, failure);
+            }
+        }
+        let seq = if self.journals() { self.writer.next_seq } else { 0 };
+        let index = activation.index as usize;
+        self.slots[index].progress = Progress::Finished { update, decision, seq };
+        self.leave_running();
+        let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
+        let committed = complete.then(|| self.try_commit());
+        let written = self.write_finished(now_ms, activation.index, attempt, &stored, committed);
+        if self.options.observe != Observe::Nothing {
+            let update = (self.options.observe == Observe::Updates).then(|| Arc::from(stored.as_slice()));
+            let node = self.slots[index].node;
+            self.emit(|_| Notice::NodeFinished { activation, node, update });
+        }
+        self.writer.scratch = stored;
+        if written? { self.committed(now_ms) } else { self.settle(now_ms) }
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        now_ms: u64,
+        activation: ActivationId,
+        attempt: u32,
+        failure: Failure,
+    ) -> Result<(), Refused> {
+        if !self.is_running(activation, attempt) {
+            return Ok(());
+        }
+        let index = activation.index;
+        let failure = failure.bounded();
+        self.write(now_ms, || Body::Failed { index, attempt, failure: failure.clone() })?;
+        let slot = &mut self.slots[index as usize];
+        slot.progress = Progress::Failed(Box::new(failure.clone()));
+        let node = slot.node;
+        self.leave_running();
+        self.emit(|_| Notice::NodeFailed { activation, node, attempt, failure: Arc::new(failure) });
+        self.settle(now_ms)
+    }
+
+    pub(super) fn asked(
+        &mut self,
+        now_ms: u64,
+        activation: ActivationId,
+        attempt: u32,
+        name: String,
+        question: Vec<u8>,
+    ) -> Result<(), Refused> {
+        if !self.is_running(activation, attempt) {
+            return Ok(());
+        }
+        if let Err(error) = self.fits(name.len() + question.len()) {
+            let failure =
+                Failure::permanent(error.code(), format!("the question `{name}` cannot be stored: {error}"));
+            return self.failed(now_ms, activation, attempt, failure);
+        }
+        let id = format!("{name}@{activation}");
+        let asked = StoredInterrupt { id, name, question: ByteBuf::from(question) };
+        let index = activation.index;
+        self.write(now_ms, || Body::Asked { index, attempt, interrupt: asked.clone() })?;
+        let slot = &mut self.slots[index as usize];
+        slot.progress = Progress::waiting(asked, None);
+        let interrupt = slot.open_question();
+        self.leave_running();
+        if let Some(interrupt) = interrupt {
+            self.emit(|_| Notice::Asked { interrupt: Arc::new(interrupt) });
+        }
+        self.settle(now_ms)
+    }
+
+    pub(super) fn answer_rejected(
+        &mut self,
+        now_ms: u64,
+        activation: ActivationId,
+        attempt: u32,
+        name: &str,
+        reason: String,
+    ) -> Result<(), Refused> {
+        if !self.is_running(activation, attempt) {
+            return Ok(());
+        }
+        let slot = &mut self.slots[activation.index as usize];
+        let reason = crate::failure::shortened(reason);
+        let Some(interrupt) = slot.reject_answer(name, &reason) else { return Ok(()) };
+        let open = slot.open_question();
+        self.leave_running();
+        self.write(now_ms, || Body::AnswerRejected { attempt, interrupt, reason })?;
+        if let Some(open) = open {
+            self.emit(|_| Notice::Asked { interrupt: Arc::new(open) });
+        }
+        self.settle(now_ms)
+    }
+
+    pub(super) fn answered(&mut self, now_ms: u64, id: &str, value: Vec<u8>) -> Result<(), Refused> {
+        let place = self.question(id)?;
+        self.fits(value.len())?;
+        let value = ByteBuf::from(value);
+        self.write(now_ms, || Body::Answered { interrupt: id.to_owned(), value: value.clone() })?;
+        self.slots[place].answer(value);
+        self.count_unsettled();
+        if self.driving && !self.draining {
+            self.run_ready();
+        } else if self.options.journaling == Journaling::AtEnd {
+            // An answer is a person's work: it is stored at every level.
+            self.write_snapshot(now_ms)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn drain(&mut self, now_ms: u64) -> Result<(), Refused> {
+        if !self.driving || self.draining {
+            return Ok(());
+        }
+        self.draining = true;
+        // Activations that are handed out but not yet taken need not begin: their record says that they are next.
+        let mut kept = VecDeque::with_capacity(self.gated.len());
+        for (seq, action) in self.gated.drain(..) {
+            match action {
+                Gated::Run(place) => {
+                    let slot = &mut self.slots[place as usize];
+                    slot.progress = Progress::Ready;
+                    slot.attempts -= 1;
+                    self.running -= 1;
+                }
+                Gated::Emit(Notice::NodeStarted { .. }) => {}
+                other => kept.push_back((seq, other)),
+            }
+        }
+        self.gated = kept;
+        self.settle(now_ms)
+    }
+
+    pub(super) fn cancel(&mut self, now_ms: u64) -> Result<(), Refused> {
+        self.may_go_on()?;
+        self.write(now_ms, || Body::Cancelled)?;
+        self.cancelled = true;
+        self.slots.clear();
+        self.count_unsettled();
+        self.gated.retain(|(_, action)| !matches!(action, Gated::Run(_) | Gated::Stop(_)));
+        self.stop(now_ms, Outcome::Cancelled)
+    }
+}

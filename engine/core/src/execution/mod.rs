@@ -1,0 +1,294 @@
+//! The execution: one thread of one graph as a state machine. Events go in by [`Execution::handle`], actions come
+//! out by [`Execution::poll_action`]; the same events in the same order give the same actions, always.
+//!
+//! | in state | event | what happens |
+//! |---|---|---|
+//! | empty, finished, cancelled | `Start` | the input is folded, START's edges are taken, the record `Opened` |
+//! | open, stopped | `Resume` | failed activations and answered questions run again, bounds begin anew |
+//! | open | `Finished` | recorded; the last of a superstep folds all updates and commits what comes next |
+//! | open | `Failed`, `Asked` | recorded; siblings go on; the drive stops when none runs |
+//! | paused | `Answered` | recorded; a `Resume` runs the activation that asked, and only that |
+//! | any | `Persisted` | actions that waited for the entry become available |
+//! | open, stopped | `Cancel` | recorded; whatever is still reported later is fenced |
+//!
+//! Entries to persist are handed out at once; everything that depends on them waits until they are durable.
+
+mod advance;
+mod commit;
+mod fold;
+mod handlers;
+mod recover;
+mod replay;
+mod slot;
+mod stand;
+mod types;
+mod view;
+mod writer;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub use advance::panic_text;
+pub use recover::{RecoverError, Recovery};
+pub use types::{
+    Action, Answer, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
+    Outcome, Refused, Status, Task,
+};
+pub use view::{StepView, ThreadView};
+
+use self::advance::{Advance, Counters};
+use self::fold::References;
+use self::slot::{Progress, Slot};
+use self::writer::Writer;
+use crate::cell::{Snapshot, StateCell, UpdateValue};
+use crate::failure::Failure;
+use crate::graph::Plan;
+use crate::ids::{ActivationId, RunId, Seq};
+use crate::journal::{self, Body, FrameError};
+use crate::route::{Decision, Payloads};
+
+/// One thread of one graph.
+pub struct Execution {
+    plan: Arc<Plan>,
+    cell: Box<dyn StateCell>,
+    options: Options,
+    run: Option<RunId>,
+    superstep: u64,
+    slots: Vec<Slot>,
+    /// Activations that have neither finished, nor failed, nor asked.
+    unsettled: usize,
+    /// Activations that the driver has.
+    running: usize,
+    counters: Counters,
+    advance: Advance,
+    commit_failure: Option<Failure>,
+    /// Whether the failed commit had begun to fold, so that the cell's value means nothing.
+    half_folded: bool,
+    exhausted: Option<crate::ids::EdgeIx>,
+    cancelled: bool,
+    drained: bool,
+    /// Whether a driver drives: between an accepted start or resume and the stop.
+    driving: bool,
+    draining: bool,
+    writer: Writer,
+    gated: VecDeque<(Seq, Gated)>,
+}
+
+/// An action that waits until what it depends on is durable. A task is only put together when it is handed out.
+#[derive(Debug)]
+enum Gated {
+    Run(u32),
+    Emit(Notice),
+    Stop(Outcome),
+}
+
+impl std::fmt::Debug for Execution {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Execution")
+            .field("graph", &self.plan.name)
+            .field("run", &self.run)
+            .field("superstep", &self.superstep)
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Execution {
+    /// A thread on which nothing was ever run.
+    pub fn new(plan: Arc<Plan>, cell: Box<dyn StateCell>, options: Options) -> Self {
+        let counters = Counters::for_plan(&plan);
+        let references = References::new(cell.as_ref());
+        Self {
+            plan,
+            cell,
+            options,
+            run: None,
+            superstep: 0,
+            slots: Vec::new(),
+            unsettled: 0,
+            running: 0,
+            counters,
+            advance: Advance::default(),
+            commit_failure: None,
+            half_folded: false,
+            exhausted: None,
+            cancelled: false,
+            drained: false,
+            driving: false,
+            draining: false,
+            writer: Writer { next_seq: 1, references, ..Writer::default() },
+            gated: VecDeque::new(),
+        }
+    }
+
+    /// The graph.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The state as of the last commit.
+    pub fn state(&self) -> Snapshot {
+        self.cell.snapshot()
+    }
+
+    /// The state's cell, for reading.
+    pub fn cell(&self) -> &dyn StateCell {
+        self.cell.as_ref()
+    }
+
+    /// The open run, or the last one.
+    pub fn run(&self) -> Option<&RunId> {
+        self.run.as_ref()
+    }
+
+    /// The present superstep, counted over the thread.
+    pub fn superstep(&self) -> u64 {
+        self.superstep
+    }
+
+    /// Whether [`Execution::state`] is the state of the last commit. After a reducer or a branch failed it is not:
+    /// load the thread anew from its journal.
+    pub fn is_sound(&self) -> bool {
+        !self.half_folded
+    }
+
+    /// The position of the last entry.
+    pub fn last_seq(&self) -> Seq {
+        self.writer.last_seq()
+    }
+
+    /// Takes an event in.
+    ///
+    /// # Errors
+    /// [`Refused`] when the thread's state does not allow it; nothing has changed then. Reports about executions that
+    /// were superseded are not errors: they are fenced, silently.
+    pub fn handle(&mut self, now_ms: u64, event: Event) -> Result<(), Refused> {
+        match event {
+            Event::Start { run, input } => self.start(now_ms, run, input),
+            Event::Resume => self.resume(now_ms),
+            Event::Finished { activation, attempt, update, decision } => {
+                self.finished(now_ms, activation, attempt, update, decision)
+            }
+            Event::Failed { activation, attempt, failure } => {
+                self.failed(now_ms, activation, attempt, failure)
+            }
+            Event::Asked { activation, attempt, name, question } => {
+                self.asked(now_ms, activation, attempt, name, question)
+            }
+            Event::AnswerRejected { activation, attempt, name, reason } => {
+                self.answer_rejected(now_ms, activation, attempt, &name, reason)
+            }
+            Event::Answered { interrupt, value } => self.answered(now_ms, &interrupt, value),
+            Event::Persisted { seq } => {
+                self.writer.acked = self.writer.acked.max(seq);
+                Ok(())
+            }
+            Event::Drain => self.drain(now_ms),
+            Event::Cancel => self.cancel(now_ms),
+        }
+    }
+
+    /// The next action, if one is due.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if let Some(entry) = self.writer.entries.pop_front() {
+            return Some(Action::Persist(entry));
+        }
+        if self.gated.front().is_some_and(|(seq, _)| *seq <= self.writer.acked) {
+            return self.gated.pop_front().map(|(_, gated)| self.open_gate(gated));
+        }
+        None
+    }
+
+    fn open_gate(&self, gated: Gated) -> Action {
+        match gated {
+            Gated::Emit(notice) => Action::Emit(notice),
+            Gated::Stop(outcome) => Action::Stop(outcome),
+            Gated::Run(place) => {
+                let slot = &self.slots[place as usize];
+                Action::Run(Task {
+                    activation: ActivationId { superstep: self.superstep, index: place },
+                    node: slot.node,
+                    attempt: slot.attempts,
+                    input: slot.input.clone(),
+                    state: self.cell.snapshot(),
+                    answers: slot.answers_for_task(),
+                })
+            }
+        }
+    }
+
+    fn emit(&mut self, notice: impl FnOnce(&Plan) -> Notice) {
+        if self.options.observe != Observe::Nothing {
+            let notice = notice(&self.plan);
+            self.gate(Gated::Emit(notice));
+        }
+    }
+
+    /// The action waits until everything written so far is durable.
+    fn gate(&mut self, action: Gated) {
+        let seq = if self.options.journaling == Journaling::Off { 0 } else { self.writer.last_seq() };
+        self.gated.push_back((seq, action));
+    }
+
+    fn journals(&self) -> bool {
+        self.options.journaling == Journaling::Each
+    }
+
+    fn write(&mut self, now_ms: u64, body: impl FnOnce() -> Body) -> Result<(), Refused> {
+        if self.journals() {
+            let bytes = writer::encode_record(&self.plan, now_ms, body())?;
+            self.writer.push(EntryKind::Record, bytes);
+        }
+        Ok(())
+    }
+
+    fn encode_update(&self, update: &UpdateValue, out: &mut Vec<u8>) -> Result<(), Failure> {
+        let encoded = self.cell.encode_into(update, out);
+        encoded.map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
+        self.fits(out.len()).map_err(|error| Failure::permanent(error.code(), error.to_string()))
+    }
+
+    /// The payloads of a route must be writable before anything is changed.
+    fn route_fits(&self, decision: Option<&Decision>, update_bytes: usize) -> Result<(), Failure> {
+        let Some(decision) = decision.filter(|decision| !matches!(decision.payloads, Payloads::None)) else {
+            return Ok(());
+        };
+        let payloads = match &decision.payloads {
+            Payloads::None => &[],
+            Payloads::One(payload) => std::slice::from_ref(payload),
+            Payloads::Each(payloads) => payloads.as_slice(),
+        };
+        let mut bytes = update_bytes;
+        for payload in payloads {
+            let stored = payload.encode().map_err(|reason| {
+                let message = format!(
+                    "a payload of the route cannot be stored: {reason}; it must serialise to MessagePack"
+                );
+                Failure::permanent("SW-X234", message)
+            })?;
+            bytes += stored.map_or(0, |stored| stored.len()) + 16;
+        }
+        self.fits(bytes).map_err(|error| Failure::permanent(error.code(), error.to_string()))
+    }
+
+    /// Leaves room for the record around a value.
+    fn fits(&self, bytes: usize) -> Result<(), FrameError> {
+        const ENVELOPE: usize = 4096;
+        if bytes + ENVELOPE > journal::MAX_ENTRY_BYTES { Err(FrameError::Oversize { bytes }) } else { Ok(()) }
+    }
+
+    fn is_running(&self, activation: ActivationId, attempt: u32) -> bool {
+        activation.superstep == self.superstep
+            && self.slots.get(activation.index as usize).is_some_and(|slot| slot.runs(attempt))
+    }
+
+    fn count_unsettled(&mut self) {
+        self.unsettled = self.slots.iter().filter(|slot| !slot.is_settled()).count();
+        self.running = self.slots.iter().filter(|slot| matches!(slot.progress, Progress::Running)).count();
+    }
+
+    fn leave_running(&mut self) {
+        self.unsettled -= 1;
+        self.running -= 1;
+    }
+}

@@ -1,0 +1,165 @@
+//! Replay: one record after the other becomes true again. The decisions are those that the records hold.
+
+use super::Execution;
+use super::advance::Counters;
+use super::fold;
+use super::recover::{RecoverError, countable, payload};
+use super::slot::{Progress, Slot};
+use crate::cell::UpdateValue;
+use crate::failure::Failure;
+use crate::ids::{NodeIx, Seq};
+use crate::journal::{Body, ChosenRoute, Commit, Opened};
+use crate::route::{Decision, Payloads};
+
+impl Execution {
+    pub(super) fn replay(&mut self, seq: Seq, body: Body) -> Result<(), RecoverError> {
+        let inconsistent = |what: &str| RecoverError::Inconsistent { seq, what: what.to_owned() };
+        match body {
+            Body::Opened(opened) => self.replay_opened(seq, *opened),
+            Body::Finished { index, attempt, update, route, commit, failure } => {
+                let node = self.slot_mut(seq, index)?.node;
+                let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
+                let slot = self.slot_mut(seq, index)?;
+                slot.attempts = attempt;
+                slot.progress =
+                    Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
+                self.replay_commit(seq, commit.map(|commit| *commit), failure)
+            }
+            Body::Failed { index, attempt, failure } => {
+                let slot = self.slot_mut(seq, index)?;
+                countable(seq, u64::from(attempt) << 32)?;
+                slot.attempts = attempt;
+                slot.progress = Progress::Failed(Box::new(failure));
+                Ok(())
+            }
+            Body::Asked { index, attempt, interrupt } => {
+                let slot = self.slot_mut(seq, index)?;
+                countable(seq, u64::from(attempt) << 32)?;
+                slot.attempts = attempt;
+                slot.progress = Progress::waiting(interrupt, None);
+                Ok(())
+            }
+            Body::Answered { interrupt, value } => {
+                let waits = |slot: &&mut Slot| slot.progress.waits_for(&interrupt);
+                let slot = self
+                    .slots
+                    .iter_mut()
+                    .find(waits)
+                    .ok_or_else(|| inconsistent("nobody asked what it answers"))?;
+                slot.answer(value);
+                Ok(())
+            }
+            Body::AnswerRejected { attempt, interrupt, reason } => {
+                let answered = |slot: &&mut Slot| slot.answers.iter().any(|(asked, _)| asked.id == interrupt);
+                let slot =
+                    self.slots.iter_mut().find(answered).ok_or_else(|| inconsistent("no such answer"))?;
+                let name = slot
+                    .answers
+                    .iter()
+                    .find(|(asked, _)| asked.id == interrupt)
+                    .map(|(asked, _)| asked.name.clone());
+                countable(seq, u64::from(attempt) << 32)?;
+                slot.attempts = attempt;
+                slot.reject_answer(&name.unwrap_or_default(), &reason);
+                Ok(())
+            }
+            Body::Committed { commit, failure } => {
+                self.replay_commit(seq, commit.map(|commit| *commit), failure)
+            }
+            Body::Resumed { granted } => {
+                self.take_up(&granted);
+                Ok(())
+            }
+            Body::Cancelled => {
+                self.cancelled = true;
+                self.slots.clear();
+                Ok(())
+            }
+            Body::Drained => {
+                self.drained = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn replay_opened(&mut self, seq: Seq, opened: Opened) -> Result<(), RecoverError> {
+        let cell_error = |error| RecoverError::Cell { seq, error };
+        if self.run.is_some() {
+            self.cell.begin_run();
+            self.writer.references.reset(self.cell.as_ref(), |channel| channel.reset_on_run);
+        }
+        let mut input = UpdateValue::from_bytes(&opened.input);
+        self.writer.references.note(self.cell.as_ref(), &input, seq).map_err(cell_error)?;
+        self.cell.apply(&mut input, None).map_err(cell_error)?;
+        self.run = Some(opened.run);
+        self.cancelled = false;
+        self.commit_failure = None;
+        self.counters = Counters::for_plan(&self.plan);
+        self.enter_recorded(seq, opened.commit)
+    }
+
+    fn replay_commit(
+        &mut self,
+        seq: Seq,
+        commit: Option<Commit>,
+        failure: Option<Failure>,
+    ) -> Result<(), RecoverError> {
+        self.commit_failure = failure;
+        let Some(commit) = commit else { return Ok(()) };
+        let references = Some(&mut self.writer.references);
+        fold::fold(&self.plan, self.cell.as_mut(), references, &mut self.slots)
+            .map_err(|failure| RecoverError::Fold { seq, failure })?;
+        self.enter_recorded(seq, commit)
+    }
+
+    fn enter_recorded(&mut self, seq: Seq, commit: Commit) -> Result<(), RecoverError> {
+        countable(seq, commit.superstep)?;
+        let crossed = commit.crossings.iter().map(|crossing| u64::from(crossing.count) << 32);
+        countable(seq, crossed.max().unwrap_or(0))?;
+        self.superstep = commit.superstep;
+        self.counters.apply(&commit.arrivals, &commit.crossings);
+        self.exhausted = commit.exhausted;
+        self.slots.clear();
+        for planned in commit.next {
+            self.known_node(seq, planned.node)?;
+            self.slots.push(Slot::new(planned.node, payload(planned.input)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn known_node(&self, seq: Seq, node: NodeIx) -> Result<(), RecoverError> {
+        if node.index() < self.plan.nodes.len() {
+            return Ok(());
+        }
+        Err(RecoverError::Inconsistent { seq, what: format!("the graph has no node {}", node.0) })
+    }
+
+    pub(super) fn slot_mut(&mut self, seq: Seq, index: u32) -> Result<&mut Slot, RecoverError> {
+        let superstep = self.superstep;
+        self.slots.get_mut(index as usize).ok_or_else(|| RecoverError::Inconsistent {
+            seq,
+            what: format!("superstep {superstep} has no activation {index}"),
+        })
+    }
+
+    pub(super) fn decision(
+        &self,
+        seq: Seq,
+        node: NodeIx,
+        route: ChosenRoute,
+    ) -> Result<Decision, RecoverError> {
+        let variants = &self.plan.nodes[node.index()].route;
+        let variant = variants.get(usize::from(route.variant)).ok_or_else(|| RecoverError::Inconsistent {
+            seq,
+            what: format!("`{}` has no route variant {}", self.plan.node_name(node), route.variant),
+        })?;
+        let each = variant.edges.first().is_some_and(|edge| self.plan.edges[edge.index()].each);
+        let mut payloads = route.payloads.into_iter().map(|bytes| payload(Some(bytes)));
+        let payloads = match (each, payloads.len()) {
+            (true, _) => Payloads::Each(payloads.collect()),
+            (false, 0) => Payloads::None,
+            (false, _) => Payloads::One(payloads.next().unwrap_or_default()),
+        };
+        Ok(Decision { variant: route.variant, payloads })
+    }
+}

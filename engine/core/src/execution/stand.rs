@@ -1,0 +1,190 @@
+//! Where an execution stands, what it may do from there, and how a drive ends.
+
+use serde_bytes::ByteBuf;
+
+use super::slot::{Progress, Slot};
+use super::types::{EntryKind, Interrupt, Journaling, Outcome, Refused, Status};
+use super::{Execution, Gated, writer};
+use crate::ids::EdgeIx;
+use crate::journal::{self, Body, Crossing, FrameError, SlotImage, SlotState, SnapshotBody};
+
+impl Execution {
+    /// Where the thread stands.
+    pub fn status(&self) -> Status {
+        if self.run.is_none() {
+            return Status::Empty;
+        }
+        if self.cancelled {
+            return Status::Stopped(Outcome::Cancelled);
+        }
+        if self.slots.is_empty() {
+            return Status::Stopped(Outcome::Finished);
+        }
+        if let Some(edge) = self.exhausted {
+            return Status::Stopped(Outcome::Exhausted(edge));
+        }
+        if let Some(failure) = &self.commit_failure {
+            return Status::Stopped(Outcome::Failed(vec![(None, failure.clone())]));
+        }
+        if self.drained {
+            return Status::Stopped(Outcome::Drained);
+        }
+        if self.unsettled > 0 || self.slots.iter().all(Slot::is_finished) {
+            return Status::Open;
+        }
+        let failures: Vec<_> = self
+            .slots
+            .iter()
+            .filter_map(|slot| match &slot.progress {
+                Progress::Failed(failure) => Some((Some(slot.node), failure.as_ref().clone())),
+                _ => None,
+            })
+            .collect();
+        if failures.is_empty() {
+            Status::Stopped(Outcome::Paused(self.interrupts()))
+        } else {
+            Status::Stopped(Outcome::Failed(failures))
+        }
+    }
+
+    /// The open questions.
+    pub fn interrupts(&self) -> Vec<Interrupt> {
+        self.slots.iter().filter_map(Slot::open_question).collect()
+    }
+
+    pub(super) fn may_start(&self) -> Result<(), Refused> {
+        self.may_be_trusted()?;
+        match (self.status(), &self.run) {
+            (Status::Empty | Status::Stopped(Outcome::Finished | Outcome::Cancelled), _) | (_, None) => {
+                Ok(())
+            }
+            (_, Some(run)) => Err(Refused::RunOpen { run: run.clone() }),
+        }
+    }
+
+    fn may_be_trusted(&self) -> Result<(), Refused> {
+        if self.half_folded { Err(Refused::Unsound) } else { Ok(()) }
+    }
+
+    pub(super) fn may_go_on(&self) -> Result<(), Refused> {
+        self.may_be_trusted()?;
+        match self.status() {
+            Status::Empty => Err(Refused::NothingOpen { how: "never begun" }),
+            Status::Stopped(Outcome::Finished) => Err(Refused::NothingOpen { how: "finished" }),
+            Status::Stopped(Outcome::Cancelled) => Err(Refused::NothingOpen { how: "been cancelled" }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The slot that waits for the answer to this question.
+    pub(super) fn question(&self, id: &str) -> Result<usize, Refused> {
+        self.may_go_on()?;
+        let waits = |slot: &Slot| slot.progress.waits_for(id);
+        if let Some(place) = self.slots.iter().position(waits) {
+            return Ok(place);
+        }
+        if self.slots.iter().any(|slot| slot.answers.iter().any(|(asked, _)| asked.id == id)) {
+            return Err(Refused::AlreadyAnswered { id: id.to_owned() });
+        }
+        let open: Vec<String> = self.interrupts().into_iter().map(|interrupt| interrupt.id).collect();
+        let open = if open.is_empty() { "none".to_owned() } else { open.join(", ") };
+        Err(Refused::UnknownInterrupt { id: id.to_owned(), open })
+    }
+
+    /// Stops the drive if nothing runs any more.
+    pub(super) fn settle(&mut self, now_ms: u64) -> Result<(), Refused> {
+        if !self.driving || self.running > 0 {
+            return Ok(());
+        }
+        match self.status() {
+            Status::Stopped(outcome) => self.stop(now_ms, outcome),
+            Status::Open if self.draining => {
+                self.write(now_ms, || Body::Drained)?;
+                self.drained = true;
+                self.stop(now_ms, Outcome::Drained)
+            }
+            Status::Open | Status::Empty => Ok(()),
+        }
+    }
+
+    /// Ends the drive. A drive that will be taken up again leaves a snapshot, so that taking it up is quick.
+    pub(super) fn stop(&mut self, now_ms: u64, outcome: Outcome) -> Result<(), Refused> {
+        self.driving = false;
+        let forced = match (self.options.journaling, &outcome) {
+            (Journaling::Off, _) | (Journaling::Each, Outcome::Finished | Outcome::Cancelled) => false,
+            // A commit that failed may have left the cell half folded: its value is not to be written down.
+            (_, Outcome::Failed(_)) if self.half_folded => false,
+            (Journaling::Each, _) | (Journaling::AtEnd, _) => true,
+        };
+        if forced {
+            self.write_snapshot(now_ms)?;
+        }
+        let seq = if self.options.journaling == Journaling::Off { 0 } else { self.last_seq() };
+        self.gated.push_back((seq, Gated::Stop(outcome)));
+        Ok(())
+    }
+
+    pub(super) fn write_snapshot(&mut self, now_ms: u64) -> Result<(), Refused> {
+        let Some(run) = self.run.clone() else { return Ok(()) };
+        let self_contained =
+            self.options.journaling == Journaling::AtEnd || self.writer.references.incomplete;
+        let channels = self.plan.schema.channels;
+        let values =
+            self.cell.image(&|channel| self_contained || !channels[channel].reducer.is_referenced())?;
+        let references = if self_contained { Vec::new() } else { self.writer.references.lists().to_vec() };
+        let crossed = self.counters.crossed.iter().enumerate().filter(|(_, count)| **count > 0);
+        let body = SnapshotBody {
+            fingerprint: self.plan.fingerprint,
+            state_version: self.plan.schema.version,
+            at_ms: now_ms,
+            run,
+            table: writer::node_table(&self.plan),
+            superstep: self.superstep,
+            cancelled: self.cancelled,
+            drained: self.drained,
+            exhausted: self.exhausted,
+            failure: self.commit_failure.clone(),
+            slots: self.slots.iter().map(|slot| self.slot_image(slot)).collect::<Result<_, Refused>>()?,
+            joins: self.counters.joins.clone(),
+            crossings: crossed
+                .map(|(edge, count)| Crossing { edge: EdgeIx(edge as u32), count: *count })
+                .collect(),
+            values: ByteBuf::from(values),
+            references,
+            self_contained,
+        };
+        let bytes = match journal::encode(&body) {
+            Ok(bytes) => bytes,
+            // A state too large for one entry is still safe in its records: they are replayed instead.
+            Err(FrameError::Oversize { .. }) if !self_contained => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let seq = self.writer.push(EntryKind::Snapshot, bytes);
+        if self_contained {
+            self.writer.references.rebase(seq);
+        }
+        Ok(())
+    }
+
+    fn slot_image(&self, slot: &Slot) -> Result<SlotImage, Refused> {
+        let state = match &slot.progress {
+            Progress::Ready | Progress::Running => SlotState::Ready,
+            Progress::Failed(failure) => SlotState::Failed(failure.as_ref().clone()),
+            Progress::Waiting(question) => {
+                SlotState::Waiting { asked: question.asked.clone(), rejected: question.rejected.clone() }
+            }
+            Progress::Finished { seq, .. } if *seq > 0 => {
+                SlotState::Finished { seq: *seq, update: None, route: None }
+            }
+            Progress::Finished { update, decision, .. } => SlotState::Finished {
+                seq: 0,
+                update: Some(ByteBuf::from(self.cell.encode(update)?)),
+                route: decision.as_ref().map(|decision| writer::stored_route(decision, true)).transpose()?,
+            },
+        };
+        let input =
+            slot.input.encode().map_err(|reason| FrameError::Malformed { reason })?.map(ByteBuf::from);
+        let answers = slot.answers.clone();
+        Ok(SlotImage { node: slot.node, input, attempts: slot.attempts, state, answers })
+    }
+}

@@ -1,0 +1,367 @@
+//! What goes into an execution and what comes out of it: plain data, no behaviour.
+
+use std::sync::Arc;
+
+use crate::cell::{CellError, Snapshot, UpdateValue};
+use crate::failure::Failure;
+use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
+use crate::journal::FrameError;
+use crate::payload::Payload;
+use crate::route::Decision;
+
+/// Something that happened. The driver reports it together with the time.
+#[derive(Debug)]
+pub enum Event {
+    /// Begin a run on a thread that has none open. The input is an update.
+    Start {
+        /// The run's name.
+        run: RunId,
+        /// The input.
+        input: UpdateValue,
+    },
+    /// Take the open run up again: failed activations run anew, answered questions go on, used-up bounds begin anew.
+    Resume,
+    /// A node returned.
+    Finished {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+        /// What it wrote.
+        update: UpdateValue,
+        /// The route that it returned.
+        decision: Option<Decision>,
+    },
+    /// A node returned an error or panicked.
+    Failed {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+        /// What went wrong.
+        failure: Failure,
+    },
+    /// A node asked a question that has no answer yet; the driver has dropped it.
+    Asked {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+        /// The name that the node gave the question.
+        name: String,
+        /// The question, MessagePack.
+        question: Vec<u8>,
+    },
+    /// A node could not read the answer that it was given; the driver has dropped it.
+    AnswerRejected {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+        /// The name that the node gave the question.
+        name: String,
+        /// Why it does not fit.
+        reason: String,
+    },
+    /// Somebody answered a question.
+    Answered {
+        /// The interrupt's id.
+        interrupt: String,
+        /// The answer, MessagePack.
+        value: Vec<u8>,
+    },
+    /// Everything up to this position is as durable as the thread's level promises.
+    Persisted {
+        /// The position.
+        seq: Seq,
+    },
+    /// Stop at the next safe point.
+    Drain,
+    /// Stop for good: what is open will never finish.
+    Cancel,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Action {
+    /// Store this entry; report [`Event::Persisted`] once it is durable.
+    Persist(Entry),
+    /// Run a node.
+    Run(Task),
+    /// Tell whoever watches.
+    Emit(Notice),
+    /// The drive is over.
+    Stop(Outcome),
+}
+
+/// Of what kind an entry is: a store keeps this beside the bytes, so that it can find the last snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// Something became true.
+    Record,
+    /// Where the thread stands.
+    Snapshot,
+}
+
+/// One journal entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its position in the thread's journal, from 1 without gaps.
+    pub seq: Seq,
+    /// Of what kind it is.
+    pub kind: EntryKind,
+    /// The framed bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// One execution of a node.
+pub struct Task {
+    /// Which activation this is.
+    pub activation: ActivationId,
+    /// The node.
+    pub node: NodeIx,
+    /// Counts the executions of this activation, from 1; results of earlier ones are fenced.
+    pub attempt: u32,
+    /// What travelled along the edge.
+    pub input: Payload,
+    /// The state that the node sees.
+    pub state: Snapshot,
+    /// Answers to questions it asked before, by name; shared, since most activations have none.
+    pub answers: Option<Arc<[Answer]>>,
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task")
+            .field("activation", &self.activation)
+            .field("node", &self.node)
+            .field("attempt", &self.attempt)
+            .field("input", &self.input)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer to a question of this activation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The name that the node gave the question.
+    pub name: String,
+    /// The answer, MessagePack.
+    pub value: Vec<u8>,
+}
+
+/// An open question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interrupt {
+    /// The id by which it is answered.
+    pub id: String,
+    /// The name that the node gave it.
+    pub name: String,
+    /// The node that asks.
+    pub node: NodeIx,
+    /// The question, MessagePack.
+    pub question: Vec<u8>,
+    /// Why the last answer did not fit, if there was one.
+    pub rejected: Option<String>,
+}
+
+/// Progress, for whoever watches. Everything in it is durable by the time it is emitted, but for starts.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A run began or was taken up again.
+    RunOpened {
+        /// The run.
+        run: RunId,
+        /// Whether it had begun before.
+        resumed: bool,
+    },
+    /// A node is about to run.
+    NodeStarted {
+        /// The activation.
+        activation: ActivationId,
+        /// The node.
+        node: NodeIx,
+        /// The attempt, from 1.
+        attempt: u32,
+    },
+    /// A node finished.
+    NodeFinished {
+        /// The activation.
+        activation: ActivationId,
+        /// The node.
+        node: NodeIx,
+        /// What it wrote, as stored; absent unless the options ask for it.
+        update: Option<Arc<[u8]>>,
+    },
+    /// An attempt failed.
+    NodeFailed {
+        /// The activation.
+        activation: ActivationId,
+        /// The node.
+        node: NodeIx,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// What went wrong.
+        failure: Arc<Failure>,
+    },
+    /// A node asked.
+    Asked {
+        /// The question.
+        interrupt: Arc<Interrupt>,
+    },
+    /// An edge was taken.
+    EdgeTaken {
+        /// The edge.
+        edge: EdgeIx,
+    },
+    /// A superstep was committed.
+    Committed {
+        /// The superstep that ended.
+        superstep: u64,
+        /// The journal's position, 0 without a journal.
+        seq: Seq,
+    },
+}
+
+/// How a drive ended. None of these is an error of the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing is left to do.
+    Finished,
+    /// Questions wait for answers.
+    Paused(Vec<Interrupt>),
+    /// Nodes failed, or a superstep could not be committed (then without a node). Resuming tries again.
+    Failed(Vec<(Option<NodeIx>, Failure)>),
+    /// The bound of an edge is used up. Resuming grants it anew.
+    Exhausted(EdgeIx),
+    /// Stopped at a safe point on request. Resuming goes on.
+    Drained,
+    /// Stopped for good on request.
+    Cancelled,
+}
+
+/// Where a thread stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing was ever run.
+    Empty,
+    /// A driver is at work, or was when it died.
+    Open,
+    /// The last drive ended like this.
+    Stopped(Outcome),
+}
+
+/// How much is written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Journaling {
+    /// Nothing.
+    Off,
+    /// Each finished activation, before anything that depends on it.
+    #[default]
+    Each,
+    /// Only where the drive ended.
+    AtEnd,
+}
+
+/// How an execution behaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// How much is written down.
+    pub journaling: Journaling,
+    /// What is refused.
+    pub limits: Limits,
+    /// What is told to whoever watches.
+    pub observe: Observe,
+}
+
+/// What is told to whoever watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Observe {
+    /// Nothing: nobody watches.
+    Nothing,
+    /// Progress without values.
+    #[default]
+    Progress,
+    /// Progress with the updates as they are stored.
+    Updates,
+}
+
+/// Bounds. Nothing in the engine is without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Activations of one superstep.
+    pub frontier: usize,
+    /// A snapshot is written once the bytes since the last one exceed this and the last one's size.
+    pub snapshot_after_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { frontier: 10_000, snapshot_after_bytes: 256 * 1024 }
+    }
+}
+
+/// Why an event was not accepted. The execution is unchanged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// A start on a thread whose last run is not over.
+    #[error("the thread has an open run `{run}`; resume, answer or cancel it, or start on another thread")]
+    RunOpen {
+        /// The open run.
+        run: RunId,
+    },
+    /// A resume, an answer or a cancel on a thread that has nothing open.
+    #[error("the thread has no open run; its last one has {how}; start a new run instead")]
+    NothingOpen {
+        /// How the last run ended, in a word.
+        how: &'static str,
+    },
+    /// An answer to a question that nobody asked.
+    #[error("no open question has the id `{id}`; open are: {open}")]
+    UnknownInterrupt {
+        /// The id that was given.
+        id: String,
+        /// The ids of the open questions, or "none".
+        open: String,
+    },
+    /// An answer to a question that has one.
+    #[error("the question `{id}` is already answered; resume the run")]
+    AlreadyAnswered {
+        /// The id.
+        id: String,
+    },
+    /// A value could not be written down.
+    #[error(transparent)]
+    Cell(#[from] CellError),
+    /// An entry could not be written down.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The state in memory was left half folded by a reducer or a branch that failed.
+    #[error(
+        "the state in memory is not the stored one after a failed commit; load the thread anew and try again"
+    )]
+    Unsound,
+    /// The reducers of the state failed on the input of the run.
+    #[error("the input of the run cannot be folded into the state: {failure}")]
+    Input {
+        /// What went wrong.
+        failure: Failure,
+    },
+}
+
+impl Refused {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refused::RunOpen { .. } => "SW-X201",
+            Refused::NothingOpen { .. } => "SW-X202",
+            Refused::UnknownInterrupt { .. } => "SW-X203",
+            Refused::AlreadyAnswered { .. } => "SW-X204",
+            Refused::Cell(error) => error.code(),
+            Refused::Frame(error) => error.code(),
+            Refused::Input { .. } => "SW-X205",
+            Refused::Unsound => "SW-X211",
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! A reader's view of a thread: what ran when, from the entries alone, without the state's type. For histories,
+//! pictures and tools; an execution never uses it.
+
+use super::types::{Entry, EntryKind};
+use crate::failure::Failure;
+use crate::graph::{Overlay, Plan, Via};
+use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
+use crate::journal::{self, Body, Branched, Commit, FrameError, Record};
+
+/// One thing that happened to an activation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepView {
+    /// The entry that says so.
+    pub seq: Seq,
+    /// The run.
+    pub run: RunId,
+    /// The activation.
+    pub activation: ActivationId,
+    /// The node.
+    pub node: NodeIx,
+    /// When it was scheduled, in milliseconds since 1970.
+    pub scheduled_ms: u64,
+    /// When it happened, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// What it wrote, as stored; empty if nothing.
+    pub update: Vec<u8>,
+    /// What went wrong, if the attempt failed.
+    pub failure: Option<Failure>,
+    /// The question, if it asked one.
+    pub asked: Option<String>,
+    /// The variants that were taken after it: of its route and of its branches.
+    pub variants: Vec<String>,
+}
+
+/// Everything that the entries of a thread say, in order.
+#[derive(Clone, Debug, Default)]
+pub struct ThreadView {
+    /// What happened.
+    pub steps: Vec<StepView>,
+    /// The input of each run, as a stored update.
+    pub inputs: Vec<(RunId, Vec<u8>)>,
+}
+
+impl ThreadView {
+    /// Reads entries in order; entries of threads without records (level `exit`) give an empty view.
+    ///
+    /// # Errors
+    /// [`FrameError`] of the first entry that cannot be read.
+    pub fn read(plan: &Plan, entries: &[Entry]) -> Result<Self, FrameError> {
+        let mut view = Self::default();
+        let mut run = RunId::new("");
+        let mut superstep = Superstep::default();
+        for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Record) {
+            let Record { at_ms, body, .. } = journal::decode(&entry.bytes)?;
+            match body {
+                Body::Opened(opened) => {
+                    run = opened.run;
+                    view.inputs.push((run.clone(), opened.input.into_vec()));
+                    superstep.enter(&opened.commit, at_ms);
+                }
+                Body::Finished { index, attempt, update, route, commit, .. } => {
+                    let mut step = superstep.step(entry.seq, &run, at_ms, index, attempt);
+                    step.update = update.into_vec();
+                    if let Some(variant) = route
+                        .and_then(|r| plan.nodes.get(step.node.index())?.route.get(usize::from(r.variant)))
+                    {
+                        step.variants.push(variant.label.to_owned());
+                    }
+                    view.steps.push(step);
+                    if let Some(commit) = commit {
+                        view.note_branches(plan, superstep.number, &commit.branches);
+                        superstep.enter(&commit, at_ms);
+                    }
+                }
+                Body::Failed { index, attempt, failure } => {
+                    let step = superstep.step(entry.seq, &run, at_ms, index, attempt);
+                    view.steps.push(StepView { failure: Some(failure), ..step });
+                }
+                Body::Asked { index, attempt, interrupt } => {
+                    let step = superstep.step(entry.seq, &run, at_ms, index, attempt);
+                    view.steps.push(StepView { asked: Some(interrupt.name), ..step });
+                }
+                Body::Committed { commit: Some(commit), .. } => {
+                    view.note_branches(plan, superstep.number, &commit.branches);
+                    superstep.enter(&commit, at_ms);
+                }
+                _ => {}
+            }
+        }
+        Ok(view)
+    }
+
+    fn note_branches(&mut self, plan: &Plan, superstep: u64, branches: &[Branched]) {
+        for branched in branches {
+            let Some(branch) = plan
+                .nodes
+                .get(branched.node.index())
+                .and_then(|n| n.branches.get(usize::from(branched.branch)))
+            else {
+                continue;
+            };
+            let Some(variant) = branch.variants.get(usize::from(branched.variant)) else { continue };
+            let same =
+                |step: &&mut StepView| step.activation.superstep == superstep && step.node == branched.node;
+            if let Some(step) = self.steps.iter_mut().rev().find(same) {
+                step.variants.push(variant.label.to_owned());
+            }
+        }
+    }
+
+    /// The steps of one run, or of all, as a picture over the graph.
+    pub fn overlay(&self, plan: &Plan, run: Option<&RunId>) -> Overlay {
+        let mut overlay = Overlay {
+            visits: vec![0; plan.nodes.len()],
+            taken: vec![0; plan.edges.len()],
+            remarks: Vec::new(),
+        };
+        let mut seen = std::collections::HashSet::new();
+        let wanted = |step: &&StepView| run.is_none_or(|run| *run == step.run);
+        let finished = |step: &&StepView| step.failure.is_none() && step.asked.is_none();
+        for (place, step) in self.steps.iter().filter(wanted).filter(finished).enumerate() {
+            overlay.visits[step.node.index()] += 1;
+            if place == 0 {
+                take(&mut overlay, &plan.start);
+            }
+            let node = &plan.nodes[step.node.index()];
+            if seen.insert((step.activation.superstep, step.node)) {
+                take(&mut overlay, &node.direct);
+            }
+            let branched = node.branches.iter().flat_map(|branch| &branch.variants);
+            for variant in node
+                .route
+                .iter()
+                .chain(branched)
+                .filter(|v| step.variants.iter().any(|label| label == v.label))
+            {
+                take(&mut overlay, &variant.edges);
+            }
+        }
+        debug_assert!(plan.edges.iter().all(|edge| edge.via != Via::Start || edge.source.is_none()));
+        overlay
+    }
+}
+
+fn take(overlay: &mut Overlay, edges: &[EdgeIx]) {
+    for edge in edges {
+        overlay.taken[edge.index()] += 1;
+    }
+}
+
+#[derive(Default)]
+struct Superstep {
+    number: u64,
+    began_ms: u64,
+    nodes: Vec<NodeIx>,
+}
+
+impl Superstep {
+    fn enter(&mut self, commit: &Commit, at_ms: u64) {
+        self.number = commit.superstep;
+        self.began_ms = at_ms;
+        self.nodes.clear();
+        self.nodes.extend(commit.next.iter().map(|planned| planned.node));
+    }
+
+    fn step(&self, seq: Seq, run: &RunId, at_ms: u64, index: u32, attempt: u32) -> StepView {
+        StepView {
+            seq,
+            run: run.clone(),
+            activation: ActivationId { superstep: self.number, index },
+            node: self.nodes.get(index as usize).copied().unwrap_or(NodeIx(0)),
+            scheduled_ms: self.began_ms,
+            at_ms,
+            attempt,
+            update: Vec::new(),
+            failure: None,
+            asked: None,
+            variants: Vec::new(),
+        }
+    }
+}

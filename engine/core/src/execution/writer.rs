@@ -1,0 +1,246 @@
+//! Writing down: turns what happened into entries, hands out positions, and decides when a snapshot is due.
+
+use std::collections::VecDeque;
+
+use serde::ser::{Error as _, SerializeSeq};
+use serde::{Serialize, Serializer};
+use serde_bytes::{ByteBuf, Bytes};
+
+use super::advance::Advance;
+use super::fold::References;
+use super::slot::Slot;
+use super::types::{Entry, EntryKind, Options};
+use crate::channel::Channel;
+use crate::failure::Failure;
+use crate::graph::{Plan, PlanNode};
+use crate::ids::{EdgeIx, NodeIx, Seq};
+use crate::journal::{
+    self, Arrival, Body, Branched, ChosenRoute, Crossing, FrameError, NodeTable, Record, StoredChannel,
+};
+use crate::payload::Payload;
+use crate::route::{Decision, Payloads};
+
+/// The journal's side of an execution.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    /// The position of the next entry.
+    pub(super) next_seq: Seq,
+    /// Everything up to here is durable.
+    pub(super) acked: Seq,
+    /// Bytes written since the last snapshot.
+    pub(super) since_snapshot: u64,
+    /// The size of the last snapshot.
+    pub(super) last_snapshot: u64,
+    /// What the referenced channels refer to.
+    pub(super) references: References,
+    /// Reused for the stored form of updates.
+    pub(super) scratch: Vec<u8>,
+    /// Entries for the driver.
+    pub(super) entries: VecDeque<Entry>,
+}
+
+impl Writer {
+    pub(super) fn last_seq(&self) -> Seq {
+        self.next_seq - 1
+    }
+
+    pub(super) fn snapshot_due(&self, options: &Options) -> bool {
+        self.since_snapshot > options.limits.snapshot_after_bytes.max(self.last_snapshot)
+    }
+
+    pub(super) fn push(&mut self, kind: EntryKind, bytes: Vec<u8>) -> Seq {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        match kind {
+            EntryKind::Record => self.since_snapshot += bytes.len() as u64,
+            EntryKind::Snapshot => {
+                self.last_snapshot = bytes.len() as u64;
+                self.since_snapshot = 0;
+            }
+        }
+        self.entries.push_back(Entry { seq, kind, bytes });
+        seq
+    }
+}
+
+/// A record's envelope.
+pub(super) fn record<B>(plan: &Plan, at_ms: u64, body: B) -> Record<B> {
+    Record { fingerprint: plan.fingerprint, state_version: plan.schema.version, at_ms, body }
+}
+
+pub(super) fn encode_record(plan: &Plan, at_ms: u64, body: Body) -> Result<Vec<u8>, FrameError> {
+    journal::encode(&record(plan, at_ms, body))
+}
+
+pub(super) fn node_table(plan: &Plan) -> NodeTable {
+    NodeTable {
+        graph: plan.name.to_string(),
+        flags: 0,
+        nodes: plan.nodes.iter().map(|node| node.name.to_string()).collect(),
+        state: plan.schema.name.to_owned(),
+        channels: plan
+            .schema
+            .channels
+            .iter()
+            .map(|channel| StoredChannel {
+                name: channel.name.to_owned(),
+                reducer: channel.reducer.name().to_owned(),
+            })
+            .collect(),
+    }
+}
+
+/// The stored form of a route; without payloads where a commit holds them.
+pub(super) fn stored_route(decision: &Decision, with_payloads: bool) -> Result<ChosenRoute, FrameError> {
+    let malformed = |reason| FrameError::Malformed { reason };
+    let mut payloads = Vec::new();
+    if with_payloads {
+        let list: &[Payload] = match &decision.payloads {
+            Payloads::None => &[],
+            Payloads::One(payload) => std::slice::from_ref(payload),
+            Payloads::Each(payloads) => payloads,
+        };
+        for payload in list {
+            payloads.push(ByteBuf::from(payload.encode().map_err(malformed)?.unwrap_or_default()));
+        }
+    }
+    Ok(ChosenRoute { variant: decision.variant, payloads })
+}
+
+/// [`Body`] as it is written on the hot path: borrowed, so that a step costs one allocation for its record.
+#[derive(Serialize)]
+pub(super) enum HotBody<'a> {
+    #[serde(rename = "f")]
+    Finished {
+        #[serde(rename = "i")]
+        index: u32,
+        #[serde(rename = "a")]
+        attempt: u32,
+        #[serde(rename = "u", skip_serializing_if = "is_empty")]
+        update: &'a Bytes,
+        #[serde(rename = "r", skip_serializing_if = "Option::is_none")]
+        route: Option<ChosenRoute>,
+        #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
+        commit: Option<HotCommit<'a>>,
+        #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
+        failure: Option<&'a Failure>,
+    },
+    #[serde(rename = "c")]
+    Committed {
+        #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
+        commit: Option<HotCommit<'a>>,
+        #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
+        failure: Option<&'a Failure>,
+    },
+    #[serde(rename = "o")]
+    Opened(HotOpened<'a>),
+}
+
+/// [`journal::Opened`], borrowed.
+#[derive(Serialize)]
+pub(super) struct HotOpened<'a> {
+    #[serde(rename = "r")]
+    pub(super) run: &'a crate::ids::RunId,
+    #[serde(rename = "u", skip_serializing_if = "is_empty")]
+    pub(super) input: &'a Bytes,
+    #[serde(rename = "n")]
+    pub(super) table: HotTable<'a>,
+    #[serde(rename = "c")]
+    pub(super) commit: HotCommit<'a>,
+}
+
+/// [`NodeTable`], borrowed.
+#[derive(Serialize)]
+pub(super) struct HotTable<'a> {
+    #[serde(rename = "g")]
+    graph: &'a str,
+    #[serde(rename = "f")]
+    flags: u32,
+    #[serde(rename = "n", serialize_with = "names")]
+    nodes: &'a [PlanNode],
+    #[serde(rename = "s")]
+    state: &'a str,
+    #[serde(rename = "c", serialize_with = "channels")]
+    channels: &'a [Channel],
+}
+
+impl<'a> HotTable<'a> {
+    pub(super) fn new(plan: &'a Plan) -> Self {
+        let schema = plan.schema;
+        Self {
+            graph: &plan.name,
+            flags: 0,
+            nodes: &plan.nodes,
+            state: schema.name,
+            channels: schema.channels,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct HotChannel<'a> {
+    #[serde(rename = "n")]
+    name: &'a str,
+    #[serde(rename = "r")]
+    reducer: &'a str,
+}
+
+fn names<S: Serializer>(nodes: &&[PlanNode], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(nodes.iter().map(|node| &*node.name))
+}
+
+fn channels<S: Serializer>(channels: &&[Channel], serializer: S) -> Result<S::Ok, S::Error> {
+    let stored = |channel: &Channel| HotChannel { name: channel.name, reducer: channel.reducer.name() };
+    serializer.collect_seq(channels.iter().map(stored))
+}
+
+/// [`journal::Commit`], borrowed.
+#[derive(Serialize)]
+pub(super) struct HotCommit<'a> {
+    #[serde(rename = "s")]
+    superstep: u64,
+    #[serde(rename = "n", skip_serializing_if = "<[Slot]>::is_empty", serialize_with = "slots")]
+    next: &'a [Slot],
+    #[serde(rename = "b", skip_serializing_if = "<[Branched]>::is_empty")]
+    branches: &'a [Branched],
+    #[serde(rename = "j", skip_serializing_if = "<[Arrival]>::is_empty")]
+    arrivals: &'a [Arrival],
+    #[serde(rename = "e", skip_serializing_if = "<[Crossing]>::is_empty")]
+    crossings: &'a [Crossing],
+    #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
+    exhausted: Option<EdgeIx>,
+}
+
+impl<'a> HotCommit<'a> {
+    pub(super) fn new(superstep: u64, advance: &'a Advance) -> Self {
+        Self {
+            superstep,
+            next: &advance.next,
+            branches: &advance.branches,
+            arrivals: &advance.arrivals,
+            crossings: &advance.crossings,
+            exhausted: advance.exhausted,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct HotPlanned {
+    #[serde(rename = "n")]
+    node: NodeIx,
+    #[serde(rename = "i", skip_serializing_if = "Option::is_none")]
+    input: Option<ByteBuf>,
+}
+
+fn slots<S: Serializer>(slots: &&[Slot], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut sequence = serializer.serialize_seq(Some(slots.len()))?;
+    for slot in *slots {
+        let input = slot.input.encode().map_err(S::Error::custom)?.map(ByteBuf::from);
+        sequence.serialize_element(&HotPlanned { node: slot.node, input })?;
+    }
+    sequence.end()
+}
+
+fn is_empty(bytes: &&Bytes) -> bool {
+    bytes.is_empty()
+}

@@ -1,0 +1,132 @@
+//! The shape of a graph: what a builder declared ([`Topology`]), what is wrong with it ([`Problems`]), and the
+//! compiled tables that an execution walks ([`Plan`]). Knows no node's code and no state's type.
+
+mod checks;
+mod fan_in;
+mod joins;
+mod plan;
+mod problem;
+mod render;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+pub use plan::{Plan, PlanBranch, PlanEdge, PlanJoin, PlanNode, PlanVariant, Via};
+pub use problem::{Problem, Problems};
+pub use render::{Format, Overlay};
+
+use crate::ids::NodeIx;
+use crate::route::{Decision, VariantWiring, Wire};
+use crate::state::StateSchema;
+
+/// Evaluates a branch on the merged state, which the caller passes as the graph's state type behind [`Any`].
+pub type BranchFn = Arc<dyn Fn(&(dyn Any + Send + Sync)) -> Decision + Send + Sync>;
+
+/// A branch after a node: a pure function of the merged state, with the wiring of its route.
+#[derive(Clone)]
+pub struct BranchSpec {
+    /// Chooses the variant.
+    pub decide: BranchFn,
+    /// The wiring of every variant.
+    pub variants: Vec<VariantWiring>,
+}
+
+impl fmt::Debug for BranchSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BranchSpec").field("variants", &self.variants).finish_non_exhaustive()
+    }
+}
+
+/// A node as it was declared.
+#[derive(Clone, Debug)]
+pub struct NodeSpec {
+    /// The name that ties stored data to this node.
+    pub name: Arc<str>,
+    /// The names of the route's variants that the node's code returns; empty for plain edges.
+    pub route_variants: &'static [&'static str],
+    /// The wiring of the route, once given.
+    pub route: Option<Vec<VariantWiring>>,
+    /// Unconditional edges.
+    pub edges: Vec<Wire>,
+    /// Branches on the merged state.
+    pub branches: Vec<BranchSpec>,
+    /// Whether several incoming paths are meant to run the node each on its own.
+    pub any: bool,
+    /// The channels that the node declares to write; empty if it declares nothing.
+    pub writes: Vec<String>,
+}
+
+impl NodeSpec {
+    /// A node without edges.
+    pub fn new(name: Arc<str>, route_variants: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            route_variants,
+            route: None,
+            edges: Vec::new(),
+            branches: Vec::new(),
+            any: false,
+            writes: Vec::new(),
+        }
+    }
+}
+
+/// A node that runs once all its sources have finished.
+#[derive(Clone, Debug)]
+pub struct JoinSpec {
+    /// The node that waits.
+    pub target: Wire,
+    /// The nodes it waits for.
+    pub sources: Vec<Wire>,
+}
+
+/// Everything that a builder was told.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    /// The graph's name.
+    pub name: Arc<str>,
+    /// The identity of the builder, which every handle carries.
+    pub builder: u64,
+    /// The state's description.
+    pub schema: &'static StateSchema,
+    /// The nodes, in the order of declaration.
+    pub nodes: Vec<NodeSpec>,
+    /// Where a run begins.
+    pub start: Vec<Wire>,
+    /// The joins.
+    pub joins: Vec<JoinSpec>,
+    /// Mistakes found while it was told, such as a handle of another builder.
+    pub problems: Vec<Problem>,
+}
+
+impl Topology {
+    /// An empty graph.
+    pub fn new(name: impl Into<Arc<str>>, builder: u64, schema: &'static StateSchema) -> Self {
+        Self {
+            name: name.into(),
+            builder,
+            schema,
+            nodes: Vec::new(),
+            start: Vec::new(),
+            joins: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Declares a node and returns its number.
+    pub fn add_node(&mut self, spec: NodeSpec) -> NodeIx {
+        self.nodes.push(spec);
+        NodeIx(self.nodes.len() as u32 - 1)
+    }
+
+    /// Checks everything and compiles it.
+    ///
+    /// # Errors
+    /// All problems at once, each with its code and the names involved.
+    pub fn compile(self) -> Result<Plan, Problems> {
+        let plan = Plan::new(&self);
+        let problems = checks::check(&self, &plan);
+        if problems.is_empty() { Ok(plan) } else { Err(Problems::new(self.name, problems)) }
+    }
+}

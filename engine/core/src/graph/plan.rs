@@ -1,0 +1,271 @@
+//! A graph compiled into flat tables: what an execution walks at every superstep. Stored data refers to its numbers
+//! only beside the [`Fingerprint`] that they belong to.
+
+use std::sync::Arc;
+
+use super::{BranchFn, BranchSpec, Topology};
+use crate::ids::{EdgeIx, Fingerprint, NodeIx};
+use crate::route::{VariantWiring, Wire};
+use crate::state::StateSchema;
+
+/// By what an edge is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// The start of a run.
+    Start,
+    /// Always, when the node has finished.
+    Direct,
+    /// When the node's code returns this variant.
+    Route {
+        /// The variant, from 0.
+        variant: u16,
+    },
+    /// When a branch after the node chooses this variant.
+    Branch {
+        /// The branch of the node, from 0.
+        branch: u16,
+        /// The variant, from 0.
+        variant: u16,
+    },
+}
+
+/// An edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanEdge {
+    /// Where it starts; `None` is START.
+    pub source: Option<NodeIx>,
+    /// Where it leads; `None` is END.
+    pub target: Option<NodeIx>,
+    /// By what it is taken.
+    pub via: Via,
+    /// The variant's name; empty for a plain edge.
+    pub label: &'static str,
+    /// How often it may be taken in one run.
+    pub at_most: Option<u32>,
+    /// Whether it fans out.
+    pub each: bool,
+    /// The join that it feeds, by its place in [`Plan::joins`].
+    pub join: Option<u32>,
+}
+
+/// A variant of a route, with its edges.
+#[derive(Clone, Debug)]
+pub struct PlanVariant {
+    /// The variant's name.
+    pub label: &'static str,
+    /// Its edges.
+    pub edges: Vec<EdgeIx>,
+}
+
+/// A branch after a node.
+#[derive(Clone)]
+pub struct PlanBranch {
+    /// Chooses the variant from the merged state.
+    pub decide: BranchFn,
+    /// The variants.
+    pub variants: Vec<PlanVariant>,
+}
+
+impl std::fmt::Debug for PlanBranch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlanBranch").field("variants", &self.variants).finish_non_exhaustive()
+    }
+}
+
+/// A node with its ways out.
+#[derive(Clone, Debug)]
+pub struct PlanNode {
+    /// The name that ties stored data to it.
+    pub name: Arc<str>,
+    /// Unconditional edges.
+    pub direct: Vec<EdgeIx>,
+    /// The variants of the route that its code returns.
+    pub route: Vec<PlanVariant>,
+    /// Branches on the merged state.
+    pub branches: Vec<PlanBranch>,
+    /// Whether several incoming paths run it each on its own.
+    pub any: bool,
+}
+
+/// A node that waits for several others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanJoin {
+    /// The node that waits.
+    pub target: NodeIx,
+    /// The nodes it waits for, in the order of declaration.
+    pub sources: Vec<NodeIx>,
+}
+
+/// A checked graph, ready to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The graph's name.
+    pub name: Arc<str>,
+    /// A hash of everything that stored data depends on.
+    pub fingerprint: Fingerprint,
+    /// The state's description.
+    pub schema: &'static StateSchema,
+    /// The nodes, in the order of declaration.
+    pub nodes: Vec<PlanNode>,
+    /// The edges.
+    pub edges: Vec<PlanEdge>,
+    /// The joins.
+    pub joins: Vec<PlanJoin>,
+    /// The edges taken at the start of a run.
+    pub start: Vec<EdgeIx>,
+}
+
+impl Plan {
+    pub(super) fn new(topology: &Topology) -> Self {
+        let mut plan = Self {
+            name: topology.name.clone(),
+            fingerprint: Fingerprint(0),
+            schema: topology.schema,
+            nodes: Vec::with_capacity(topology.nodes.len()),
+            edges: Vec::new(),
+            joins: Vec::new(),
+            start: Vec::new(),
+        };
+        for spec in &topology.nodes {
+            plan.nodes.push(PlanNode {
+                name: spec.name.clone(),
+                direct: Vec::new(),
+                route: Vec::new(),
+                branches: Vec::new(),
+                any: spec.any,
+            });
+        }
+        // A wire of another builder would lead to whatever node has its number here: it is reported, not followed.
+        let own = |wire: &&Wire| wire.node.is_none() || wire.builder == topology.builder;
+        for wire in topology.start.iter().filter(own) {
+            let edge = plan.add_edge(None, wire, Via::Start, "", false);
+            plan.start.push(edge);
+        }
+        for (place, spec) in topology.nodes.iter().enumerate() {
+            let source = NodeIx(place as u32);
+            for wire in spec.edges.iter().filter(own) {
+                let edge = plan.add_edge(Some(source), wire, Via::Direct, "", false);
+                plan.nodes[place].direct.push(edge);
+            }
+            let wiring = spec.route.as_deref().unwrap_or_default();
+            plan.nodes[place].route =
+                plan.add_variants(source, wiring, own, |variant| Via::Route { variant });
+            for (number, BranchSpec { decide, variants }) in spec.branches.iter().enumerate() {
+                let via = |variant| Via::Branch { branch: number as u16, variant };
+                let variants = plan.add_variants(source, variants, own, via);
+                plan.nodes[place].branches.push(PlanBranch { decide: decide.clone(), variants });
+            }
+        }
+        plan.add_joins(topology);
+        plan.fingerprint = plan.compute_fingerprint();
+        plan
+    }
+
+    fn add_edge(
+        &mut self,
+        source: Option<NodeIx>,
+        wire: &Wire,
+        via: Via,
+        label: &'static str,
+        each: bool,
+    ) -> EdgeIx {
+        // A foreign number may point past the end; the check reports it, and END keeps the tables sound until then.
+        let target = wire.node.filter(|node| node.index() < self.nodes.len());
+        self.edges.push(PlanEdge { source, target, via, label, at_most: wire.at_most, each, join: None });
+        EdgeIx(self.edges.len() as u32 - 1)
+    }
+
+    fn add_variants(
+        &mut self,
+        source: NodeIx,
+        wiring: &[VariantWiring],
+        own: impl Fn(&&Wire) -> bool,
+        via: impl Fn(u16) -> Via,
+    ) -> Vec<PlanVariant> {
+        let mut variants = Vec::with_capacity(wiring.len());
+        for (number, variant) in wiring.iter().enumerate() {
+            let edges = variant
+                .wires
+                .iter()
+                .filter(&own)
+                .map(|wire| {
+                    self.add_edge(Some(source), wire, via(number as u16), variant.label, variant.each)
+                })
+                .collect();
+            variants.push(PlanVariant { label: variant.label, edges });
+        }
+        variants
+    }
+
+    fn add_joins(&mut self, topology: &Topology) {
+        for spec in &topology.joins {
+            let own = |wire: &&Wire| wire.builder == topology.builder;
+            let Some(target) = Some(&spec.target).filter(own).and_then(|wire| wire.node) else { continue };
+            let number = self.joins.len() as u32;
+            let mut sources: Vec<NodeIx> = spec
+                .sources
+                .iter()
+                .filter_map(|wire| wire.node)
+                .filter(|n| n.index() < self.nodes.len())
+                .collect();
+            sources.sort_unstable();
+            sources.dedup();
+            for source in &sources {
+                let edge = self.add_edge(Some(*source), &spec.target, Via::Direct, "", false);
+                self.edges[edge.index()].join = Some(number);
+                self.nodes[source.index()].direct.push(edge);
+            }
+            self.joins.push(PlanJoin { target, sources });
+        }
+    }
+
+    /// The name of a node, or START and END for the ends of an edge.
+    pub fn name_of(&self, node: Option<NodeIx>, otherwise: &'static str) -> &str {
+        node.and_then(|node| self.nodes.get(node.index())).map_or(otherwise, |node| &node.name)
+    }
+
+    /// The name of a node.
+    pub fn node_name(&self, node: NodeIx) -> &str {
+        self.name_of(Some(node), "?")
+    }
+
+    /// The number of the node with this name.
+    pub fn node_named(&self, name: &str) -> Option<NodeIx> {
+        self.nodes.iter().position(|node| &*node.name == name).map(|place| NodeIx(place as u32))
+    }
+
+    /// An edge in words: `review -Again→ write`.
+    pub fn describe_edge(&self, edge: EdgeIx) -> String {
+        let Some(edge) = self.edges.get(edge.index()) else { return "an unknown edge".to_owned() };
+        let (from, to) = (self.name_of(edge.source, "START"), self.name_of(edge.target, "END"));
+        if edge.label.is_empty() {
+            format!("{from} → {to}")
+        } else {
+            format!("{from} -{}→ {to}", edge.label)
+        }
+    }
+
+    /// Bounds are left out: raising one must not lock stored runs out.
+    fn compute_fingerprint(&self) -> Fingerprint {
+        let mut parts: Vec<String> = vec![self.name.to_string(), self.schema.name.to_owned()];
+        parts.push(self.schema.version.to_string());
+        for channel in self.schema.channels {
+            parts.push(format!(
+                "channel {} {} {} {}",
+                channel.name,
+                channel.reducer.name(),
+                channel.ephemeral,
+                channel.reset_on_run
+            ));
+        }
+        parts.extend(self.nodes.iter().map(|node| format!("node {} {}", node.name, node.any)));
+        for edge in &self.edges {
+            let (from, to) = (self.name_of(edge.source, "START"), self.name_of(edge.target, "END"));
+            parts.push(format!(
+                "edge {from} {:?} {} {} {to} {:?}",
+                edge.via, edge.label, edge.each, edge.join
+            ));
+        }
+        Fingerprint::of(parts.iter().map(String::as_str))
+    }
+}

@@ -1,0 +1,98 @@
+//! The frame around every entry: format version, checksum, body. Finds out truncation and flipped bits before a
+//! deserialiser sees them.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The version of the entry format that this build writes.
+pub const FORMAT: u8 = 1;
+
+/// The largest entry that is written or read, in bytes.
+pub const MAX_ENTRY_BYTES: usize = 8 * 1024 * 1024;
+
+const HEADER_BYTES: usize = 5;
+
+/// Why bytes are not an entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// Shorter than a header.
+    #[error("a journal entry has {bytes} bytes, fewer than its header; restore the database from a backup")]
+    Truncated {
+        /// How many bytes there are.
+        bytes: usize,
+    },
+    /// Written by a later build.
+    #[error(
+        "a journal entry has format {found}, and this build reads up to {FORMAT}; use the build that wrote it"
+    )]
+    NewerFormat {
+        /// The version found.
+        found: u8,
+    },
+    /// The bytes are not those that were written.
+    #[error("a journal entry does not match its checksum: it is corrupt; restore the database from a backup")]
+    Checksum,
+    /// The bytes are those that were written, but do not hold an entry.
+    #[error("a journal entry cannot be read: {reason}")]
+    Malformed {
+        /// The deserialiser's words.
+        reason: String,
+    },
+    /// The entry is larger than any may be.
+    #[error(
+        "a journal entry of {bytes} bytes is larger than the limit of {MAX_ENTRY_BYTES}; store large values elsewhere and keep a reference in the state"
+    )]
+    Oversize {
+        /// How many bytes there are.
+        bytes: usize,
+    },
+}
+
+impl FrameError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            FrameError::Truncated { .. } | FrameError::Checksum | FrameError::Malformed { .. } => "SW-S410",
+            FrameError::NewerFormat { .. } => "SW-S411",
+            FrameError::Oversize { .. } => "SW-S412",
+        }
+    }
+}
+
+/// Frames a body.
+///
+/// # Errors
+/// [`FrameError::Oversize`] above the limit, [`FrameError::Malformed`] if the body cannot be serialised.
+pub fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
+    let mut bytes = Vec::with_capacity(192);
+    bytes.extend_from_slice(&[FORMAT, 0, 0, 0, 0]);
+    rmp_serde::encode::write_named(&mut bytes, body)
+        .map_err(|error| FrameError::Malformed { reason: error.to_string() })?;
+    if bytes.len() > MAX_ENTRY_BYTES {
+        return Err(FrameError::Oversize { bytes: bytes.len() });
+    }
+    let checksum = crc32fast::hash(&bytes[HEADER_BYTES..]);
+    bytes[1..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Reads a framed body back.
+///
+/// # Errors
+/// Every variant of [`FrameError`]: the bytes may be anything.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
+    if bytes.len() > MAX_ENTRY_BYTES {
+        return Err(FrameError::Oversize { bytes: bytes.len() });
+    }
+    let Some((header, body)) = bytes.split_at_checked(HEADER_BYTES) else {
+        return Err(FrameError::Truncated { bytes: bytes.len() });
+    };
+    if header[0] > FORMAT {
+        return Err(FrameError::NewerFormat { found: header[0] });
+    }
+    let stored = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);
+    if crc32fast::hash(body) != stored || header[0] == 0 {
+        return Err(FrameError::Checksum);
+    }
+    rmp_serde::from_slice(body).map_err(|error| FrameError::Malformed { reason: error.to_string() })
+}

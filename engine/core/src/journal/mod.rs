@@ -1,0 +1,15 @@
+//! The journal: what a thread's history looks like as bytes. One owner of the format, one version, kept for ever.
+//!
+//! An entry is a frame around a MessagePack map with short names. Values of users (updates, payloads, questions,
+//! answers) are stored as their own self-describing bytes inside it.
+
+mod frame;
+mod record;
+mod snapshot;
+
+pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
+pub use record::{
+    Arrival, Body, Branched, ChosenRoute, Commit, Crossing, NodeTable, Opened, Planned, Record,
+    StoredChannel, StoredInterrupt, Token,
+};
+pub use snapshot::{ReferenceList, SlotImage, SlotState, SnapshotBody};

@@ -1,0 +1,295 @@
+//! Records: one for each thing that became true. They store decisions, so that recovery applies them and a later
+//! build with another planner still replays old runs.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::failure::Failure;
+use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId};
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record<B = Body> {
+    /// The graph that wrote it.
+    #[serde(rename = "g")]
+    pub fingerprint: Fingerprint,
+    /// The version of the state's type.
+    #[serde(rename = "v")]
+    pub state_version: u32,
+    /// When, in milliseconds since 1970 by the driver's clock.
+    #[serde(rename = "t")]
+    pub at_ms: u64,
+    /// What happened.
+    #[serde(rename = "b")]
+    pub body: B,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Body {
+    /// A run began: its input is an update like any other.
+    #[serde(rename = "o")]
+    Opened(Box<Opened>),
+    /// An activation finished.
+    #[serde(rename = "f")]
+    Finished {
+        /// Its index in the superstep.
+        #[serde(rename = "i")]
+        index: u32,
+        /// The attempt that finished, from 1.
+        #[serde(rename = "a")]
+        attempt: u32,
+        /// The update, as stored by the state; empty if it wrote nothing.
+        #[serde(rename = "u", default, skip_serializing_if = "no_bytes")]
+        update: ByteBuf,
+        /// The route that it took. With a commit in the same record the payloads stand there, not here.
+        #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+        route: Option<ChosenRoute>,
+        /// The commit of the superstep, if this was its last activation.
+        #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+        commit: Option<Box<Commit>>,
+        /// Why the superstep could not be committed, if it could not.
+        #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    },
+    /// An attempt failed.
+    #[serde(rename = "e")]
+    Failed {
+        /// The activation's index in the superstep.
+        #[serde(rename = "i")]
+        index: u32,
+        /// The attempt that failed, from 1.
+        #[serde(rename = "a")]
+        attempt: u32,
+        /// What went wrong.
+        #[serde(rename = "x")]
+        failure: Failure,
+    },
+    /// An activation asked and waits.
+    #[serde(rename = "q")]
+    Asked {
+        /// The activation's index in the superstep.
+        #[serde(rename = "i")]
+        index: u32,
+        /// The execution that asked, from 1.
+        #[serde(rename = "a")]
+        attempt: u32,
+        /// The question.
+        #[serde(rename = "q")]
+        interrupt: StoredInterrupt,
+    },
+    /// A question was answered.
+    #[serde(rename = "w")]
+    Answered {
+        /// The interrupt's id.
+        #[serde(rename = "q")]
+        interrupt: String,
+        /// The answer, MessagePack.
+        #[serde(rename = "u")]
+        value: ByteBuf,
+    },
+    /// The node could not read the answer, so the question is open again.
+    #[serde(rename = "j")]
+    AnswerRejected {
+        /// The execution that read it, from 1.
+        #[serde(rename = "a")]
+        attempt: u32,
+        /// The interrupt's id.
+        #[serde(rename = "q")]
+        interrupt: String,
+        /// Why.
+        #[serde(rename = "x")]
+        reason: String,
+    },
+    /// The superstep was committed on its own, after an earlier attempt at it had failed.
+    #[serde(rename = "c")]
+    Committed {
+        /// The commit.
+        #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+        commit: Option<Box<Commit>>,
+        /// Why it failed again, if it did.
+        #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    },
+    /// A driver took the run up again.
+    #[serde(rename = "s")]
+    Resumed {
+        /// Edges whose bounds begin anew, because somebody resumed an exhausted run.
+        #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
+        granted: Vec<EdgeIx>,
+    },
+    /// The run was cancelled: what was open will never finish.
+    #[serde(rename = "k")]
+    Cancelled,
+    /// The driver stopped at a safe point and will take the run up again.
+    #[serde(rename = "d")]
+    Drained,
+}
+
+/// How a run began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// The run.
+    #[serde(rename = "r")]
+    pub run: RunId,
+    /// The input, as an update.
+    #[serde(rename = "u", default, skip_serializing_if = "no_bytes")]
+    pub input: ByteBuf,
+    /// The names behind the numbers of this run's records.
+    #[serde(rename = "n")]
+    pub table: NodeTable,
+    /// The first frontier.
+    #[serde(rename = "c")]
+    pub commit: Commit,
+}
+
+/// The names behind the numbers, and the shape of the state, at the time of writing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeTable {
+    /// The graph.
+    #[serde(rename = "g")]
+    pub graph: String,
+    /// Flags of engine behaviour that this history depends on; none exist yet.
+    #[serde(rename = "f", default)]
+    pub flags: u32,
+    /// The nodes, by number.
+    #[serde(rename = "n")]
+    pub nodes: Vec<String>,
+    /// The state's name.
+    #[serde(rename = "s")]
+    pub state: String,
+    /// The channels, by number.
+    #[serde(rename = "c")]
+    pub channels: Vec<StoredChannel>,
+}
+
+/// A channel as it was when it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredChannel {
+    /// The field.
+    #[serde(rename = "n")]
+    pub name: String,
+    /// The reducer's name.
+    #[serde(rename = "r")]
+    pub reducer: String,
+}
+
+/// Everything that was decided at the end of a superstep.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The superstep that begins now.
+    #[serde(rename = "s")]
+    pub superstep: u64,
+    /// Its activations, in order.
+    #[serde(rename = "n", default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<Planned>,
+    /// What the branches chose.
+    #[serde(rename = "b", default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<Branched>,
+    /// Tokens that arrived at joins, and those that a join used up.
+    #[serde(rename = "j", default, skip_serializing_if = "Vec::is_empty")]
+    pub arrivals: Vec<Arrival>,
+    /// Bounded edges that were taken.
+    #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
+    pub crossings: Vec<Crossing>,
+    /// The edge whose bound was used up; the run stops before the activations above.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub exhausted: Option<EdgeIx>,
+}
+
+/// A scheduled activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The node.
+    #[serde(rename = "n")]
+    pub node: NodeIx,
+    /// Its input; absent for a plain edge.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<ByteBuf>,
+    /// The scope that it runs in: fan-out indices and loop epochs from the outside in. Empty in this version.
+    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
+    pub scope: Vec<u64>,
+}
+
+/// A branch that was evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Branched {
+    /// The node it stands after.
+    #[serde(rename = "n")]
+    pub node: NodeIx,
+    /// The branch of that node.
+    #[serde(rename = "b")]
+    pub branch: u16,
+    /// The variant it chose.
+    #[serde(rename = "v")]
+    pub variant: u16,
+}
+
+/// A change of what waits at a join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// The join.
+    #[serde(rename = "j")]
+    pub join: u32,
+    /// What arrived; absent when the join ran and its tokens were used up.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token>,
+}
+
+/// A token at a join.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Token {
+    /// The source that sent it.
+    #[serde(rename = "n")]
+    pub source: NodeIx,
+    /// Whether it stands for a path that was not taken. Always false in this version.
+    #[serde(rename = "d", default, skip_serializing_if = "is_false")]
+    pub dead: bool,
+    /// The scope that it belongs to. Empty in this version.
+    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
+    pub scope: Vec<u64>,
+}
+
+/// A bounded edge that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crossing {
+    /// The edge.
+    #[serde(rename = "e")]
+    pub edge: EdgeIx,
+    /// How often it has been taken in this run, with this time.
+    #[serde(rename = "n")]
+    pub count: u32,
+}
+
+/// A route that a node returned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChosenRoute {
+    /// The variant.
+    #[serde(rename = "v")]
+    pub variant: u16,
+    /// Its payloads.
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub payloads: Vec<ByteBuf>,
+}
+
+/// A question as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredInterrupt {
+    /// Its id within the thread.
+    #[serde(rename = "i")]
+    pub id: String,
+    /// The name that the node gave it.
+    #[serde(rename = "n")]
+    pub name: String,
+    /// The question, MessagePack.
+    #[serde(rename = "q")]
+    pub question: ByteBuf,
+}
+
+fn no_bytes(bytes: &ByteBuf) -> bool {
+    bytes.is_empty()
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}

@@ -1,0 +1,129 @@
+//! Snapshots: where a thread stood, so that a reader need not start at its first record.
+//!
+//! Channels that grow with history are held as references to the entries that wrote them. All others are held as one
+//! stored update, so that updates and snapshots are read, and later migrated, by the same code.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use super::record::{ChosenRoute, Crossing, NodeTable, StoredInterrupt, Token};
+use crate::failure::Failure;
+use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId, Seq};
+
+/// The body of a snapshot entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotBody {
+    /// The graph that wrote it.
+    #[serde(rename = "g")]
+    pub fingerprint: Fingerprint,
+    /// The version of the state's type.
+    #[serde(rename = "v")]
+    pub state_version: u32,
+    /// When, in milliseconds since 1970 by the driver's clock.
+    #[serde(rename = "t")]
+    pub at_ms: u64,
+    /// The run that was open, or the last one.
+    #[serde(rename = "r")]
+    pub run: RunId,
+    /// The names behind the numbers.
+    #[serde(rename = "n")]
+    pub table: NodeTable,
+    /// The superstep.
+    #[serde(rename = "s")]
+    pub superstep: u64,
+    /// Whether the run was cancelled.
+    #[serde(rename = "k", default)]
+    pub cancelled: bool,
+    /// Whether the driver stopped at a safe point and nobody has taken the run up since.
+    #[serde(rename = "d", default)]
+    pub drained: bool,
+    /// The edge whose bound was used up.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub exhausted: Option<EdgeIx>,
+    /// Why the superstep could not be committed.
+    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The activations of the superstep.
+    #[serde(rename = "f")]
+    pub slots: Vec<SlotImage>,
+    /// What waits at each join.
+    #[serde(rename = "j")]
+    pub joins: Vec<Vec<Token>>,
+    /// How often bounded edges were taken.
+    #[serde(rename = "e")]
+    pub crossings: Vec<Crossing>,
+    /// The channels that are held by value, as one update.
+    #[serde(rename = "u")]
+    pub values: ByteBuf,
+    /// The channels that are held by reference.
+    #[serde(rename = "c")]
+    pub references: Vec<ReferenceList>,
+    /// Whether `values` also holds the channels that are usually referenced, so that nothing before is needed.
+    #[serde(rename = "w", default)]
+    pub self_contained: bool,
+}
+
+/// The entries that wrote one channel, oldest first, as closed ranges.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceList {
+    /// The channel, by number.
+    #[serde(rename = "c")]
+    pub channel: u32,
+    /// Ranges of positions, both ends included.
+    #[serde(rename = "r")]
+    pub ranges: Vec<(Seq, Seq)>,
+}
+
+/// One activation in a snapshot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlotImage {
+    /// The node.
+    #[serde(rename = "n")]
+    pub node: NodeIx,
+    /// Its input.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<ByteBuf>,
+    /// How many attempts were begun and ended.
+    #[serde(rename = "a")]
+    pub attempts: u32,
+    /// How far it got.
+    #[serde(rename = "s")]
+    pub state: SlotState,
+    /// Questions that were answered, with the answers.
+    #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<(StoredInterrupt, ByteBuf)>,
+}
+
+/// How far an activation got.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SlotState {
+    /// It has not finished.
+    #[serde(rename = "r")]
+    Ready,
+    /// It has finished.
+    #[serde(rename = "f")]
+    Finished {
+        /// The entry that holds its update and route; 0 if they stand here.
+        #[serde(rename = "n")]
+        seq: Seq,
+        /// The update, if no entry holds it.
+        #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+        update: Option<ByteBuf>,
+        /// The route, if no entry holds it.
+        #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+        route: Option<ChosenRoute>,
+    },
+    /// Its last attempt failed.
+    #[serde(rename = "e")]
+    Failed(Failure),
+    /// It waits for an answer.
+    #[serde(rename = "q")]
+    Waiting {
+        /// The question.
+        #[serde(rename = "q")]
+        asked: StoredInterrupt,
+        /// Why the last answer did not fit.
+        #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+        rejected: Option<String>,
+    },
+}

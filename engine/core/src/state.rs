@@ -1,0 +1,64 @@
+//! What the engine asks of a state and of its updates. Users derive both with `#[derive(State)]`.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::channel::Channel;
+
+/// The description of a state type that is stored beside every thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateSchema {
+    /// The type's name.
+    pub name: &'static str,
+    /// The version given by `#[state(version = N)]`, 1 if none is.
+    pub version: u32,
+    /// The fields, in the order of their declaration.
+    pub channels: &'static [Channel],
+}
+
+/// The shared state of a graph: a struct whose fields are channels.
+///
+/// Nodes read a snapshot and return an [`Update`]; only the engine folds updates in, in a fixed order.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a state",
+    note = "add `#[derive(State, Clone, Default, Debug)]` to the struct"
+)]
+pub trait State: Clone + Default + Send + Sync + 'static {
+    /// The partial write that nodes return.
+    type Update: Update;
+
+    /// Name, version and channels.
+    const SCHEMA: &'static StateSchema;
+
+    /// Folds one update in, each channel by its reducer.
+    fn apply(&mut self, update: Self::Update);
+
+    /// The whole state as an update: every channel written with its present value.
+    fn to_update(&self) -> Self::Update;
+
+    /// Overwrites the channels that `only` accepts with their value in an image, without their reducers: the reverse
+    /// of [`State::to_update`]. An empty collection in the image empties the channel.
+    fn restore(&mut self, image: Self::Update, only: &dyn Fn(usize) -> bool);
+
+    /// Resets the channels that last for one superstep only.
+    fn begin_superstep(&mut self);
+
+    /// Resets the channels that last for one run only.
+    fn begin_run(&mut self);
+
+    /// An update that writes nothing yet.
+    fn update() -> Self::Update {
+        Self::Update::default()
+    }
+}
+
+/// A partial write to a state: what a node returns. Stored self-describing, with unknown fields refused on reading.
+pub trait Update: Default + Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
+    /// Whether it writes no channel at all.
+    fn is_empty(&self) -> bool;
+
+    /// Calls `visit` with the index of each channel that it writes.
+    fn written(&self, visit: &mut dyn FnMut(usize));
+
+    /// Forgets the writes to channels that `keep` turns down.
+    fn retain(&mut self, keep: &dyn Fn(usize) -> bool);
+}

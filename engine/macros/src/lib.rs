@@ -1,0 +1,42 @@
+//! `#[derive(State)]` and `#[derive(Route)]`, and nothing else.
+//!
+//! The expansions hold no logic: they name the fields and variants, and call the traits of the core.
+
+mod krate;
+mod route;
+mod state;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Makes a struct the state of a graph: each field becomes a channel, and `<Name>Update` its typed partial write.
+///
+/// | attribute of a field | folding |
+/// |---|---|
+/// | none, or `#[reduce(replace)]` | the new value replaces; two writers in one superstep are an error |
+/// | `#[reduce(last)]` | the new value replaces; the last writer in merge order wins |
+/// | `#[reduce(append)]` | items are added at the end (`Vec`, `VecDeque`, `String`, maps) |
+/// | `#[reduce(union)]` | items are added to a set |
+/// | `#[reduce(upsert = key)]` | items of a `Vec` replace the one with the same `key(&item)` |
+/// | `#[reduce(sum)]`, `min`, `max` | numbers; `min` needs an `Option`, since a default of 0 would always win |
+/// | `#[reduce(with = f)]` | `f(&mut field, value)` |
+/// | `#[state(ephemeral)]` | reset before the writes of each superstep |
+/// | `#[state(reset = run)]` | reset when a new run starts on the thread |
+///
+/// On the struct, `#[state(version = N)]` numbers the shape of the type. The struct itself derives `Clone` and
+/// `Default`; the types of its fields are `Clone`, `Debug`, `Serialize` and `Deserialize`, as the update is.
+#[proc_macro_derive(State, attributes(reduce, state))]
+pub fn derive_state(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    state::expand(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Makes an enum a route: its variants are the ways out of a node, and `<Name>Edges` wires each of them to a target.
+///
+/// A variant carries nothing (`Done`), one payload (`Search(Query)`), or a list that fans out
+/// (`#[each] Search(Vec<Query>)`).
+#[proc_macro_derive(Route, attributes(each))]
+pub fn derive_route(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    route::expand(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}

@@ -1,0 +1,480 @@
+//! The expansion of `#[derive(State)]`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::meta::ParseNestedMeta;
+use syn::spanned::Spanned;
+use syn::{
+    Attribute, Data, DataStruct, DeriveInput, Error, Field, Fields, GenericArgument, LitInt, Path,
+    PathArguments, Result, Type,
+};
+
+use crate::krate;
+
+const REDUCERS: &str = "expected one of: replace (default), last, append, union, upsert = key_function, sum, min, max, with = function";
+
+enum Reduce {
+    Replace,
+    Last,
+    Append,
+    Union,
+    Upsert(Path),
+    Sum,
+    Min,
+    Max,
+    With(Path),
+}
+
+struct Attributes {
+    reduce: Reduce,
+    ephemeral: bool,
+    reset_on_run: bool,
+}
+
+pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
+    let name = &input.ident;
+    let Data::Struct(DataStruct { fields: Fields::Named(fields), .. }) = &input.data else {
+        return Err(Error::new_spanned(name, "#[derive(State)] needs a struct with named fields"));
+    };
+    if !input.generics.params.is_empty() {
+        return Err(Error::new_spanned(&input.generics, "a state has no generic parameters"));
+    }
+    let version = version(&input.attrs)?;
+    let krate = krate::private();
+    let mut parts = Parts::default();
+    let mut errors: Option<Error> = None;
+    for (number, field) in fields.named.iter().enumerate() {
+        if let Err(error) = attributes(field).and_then(|found| parts.add(&krate, number, field, found)) {
+            match &mut errors {
+                Some(all) => all.combine(error),
+                None => errors = Some(error),
+            }
+        }
+    }
+    match errors {
+        Some(error) => Err(error),
+        None => Ok(parts.finish(&krate, input, &version)),
+    }
+}
+
+fn version(attrs: &[Attribute]) -> Result<TokenStream> {
+    let mut version = quote!(1u32);
+    for attribute in attrs.iter().filter(|attribute| attribute.path().is_ident("state")) {
+        attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("version") {
+                let number: LitInt = meta.value()?.parse()?;
+                version = quote!(#number);
+                return Ok(());
+            }
+            Err(meta.error("expected `version = N`"))
+        })?;
+    }
+    Ok(version)
+}
+
+fn attributes(field: &Field) -> Result<Attributes> {
+    let mut found = Attributes { reduce: Reduce::Replace, ephemeral: false, reset_on_run: false };
+    let mut reduced = false;
+    for attribute in &field.attrs {
+        if attribute.path().is_ident("reduce") {
+            attribute.parse_nested_meta(|meta| {
+                if std::mem::replace(&mut reduced, true) {
+                    return Err(meta.error("two reducers on one field; keep one"));
+                }
+                let word = meta.path.get_ident().map(Ident::to_string);
+                found.reduce = match word.as_deref() {
+                    Some("replace") => Reduce::Replace,
+                    Some("last") => Reduce::Last,
+                    Some("append") => Reduce::Append,
+                    Some("union") => Reduce::Union,
+                    Some("upsert") => Reduce::Upsert(function(&meta, "#[reduce(upsert = key_function)]")?),
+                    Some("sum") => Reduce::Sum,
+                    Some("min") => Reduce::Min,
+                    Some("max") => Reduce::Max,
+                    Some("with") => Reduce::With(function(&meta, "#[reduce(with = fold_function)]")?),
+                    _ => return Err(meta.error(format!("unknown reducer; {REDUCERS}"))),
+                };
+                Ok(())
+            })?;
+        } else if attribute.path().is_ident("state") {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("ephemeral") {
+                    found.ephemeral = true;
+                    return Ok(());
+                }
+                if meta.path.is_ident("reset") {
+                    let word: Ident = meta.value()?.parse()?;
+                    if word == "run" {
+                        found.reset_on_run = true;
+                        return Ok(());
+                    }
+                }
+                Err(meta.error("expected `ephemeral` or `reset = run`"))
+            })?;
+        }
+    }
+    Ok(found)
+}
+
+/// The path behind the equals sign.
+fn function(meta: &ParseNestedMeta<'_>, example: &str) -> Result<Path> {
+    let named = meta.value().and_then(|value| value.parse());
+    named.map_err(|_| meta.error(format!("this reducer needs the name of a function: `{example}`")))
+}
+
+/// The inner type of an `Option`.
+fn option_inner(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ty else { return None };
+    let segment = path.path.segments.last()?;
+    if segment.ident != "Option" {
+        return None;
+    }
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    match arguments.args.first()? {
+        GenericArgument::Type(inner) => Some(inner),
+        _ => None,
+    }
+}
+
+#[derive(Default)]
+struct Parts {
+    channels: Vec<TokenStream>,
+    fields: Vec<TokenStream>,
+    setters: Vec<TokenStream>,
+    apply: Vec<TokenStream>,
+    to_update: Vec<TokenStream>,
+    restore: Vec<TokenStream>,
+    begin_superstep: Vec<TokenStream>,
+    begin_run: Vec<TokenStream>,
+    empty: Vec<TokenStream>,
+    written: Vec<TokenStream>,
+    retain: Vec<TokenStream>,
+}
+
+impl Parts {
+    fn add(&mut self, krate: &TokenStream, number: usize, field: &Field, found: Attributes) -> Result<()> {
+        let Some(ident) = &field.ident else { return Ok(()) };
+        let label = ident.unraw().to_string();
+        let Attributes { reduce, ephemeral, reset_on_run } = found;
+        let reducer = reducer_name(&reduce);
+        self.channels.push(quote! {
+            #krate::Channel {
+                name: #label,
+                reducer: #krate::Reducer::#reducer,
+                ephemeral: #ephemeral,
+                reset_on_run: #reset_on_run,
+            }
+        });
+        let reset = quote! { self.#ident = <Self as ::core::default::Default>::default().#ident; };
+        if ephemeral {
+            self.begin_superstep.push(reset.clone());
+        }
+        if reset_on_run {
+            self.begin_run.push(reset);
+        }
+        match reduce {
+            Reduce::Append => {
+                let ty = &field.ty;
+                let kind = quote_spanned!(ty.span()=> <#ty as #krate::Appendable>);
+                self.collection(number, ident, ty, &kind, &quote!(push_item), &quote!(append_all));
+            }
+            Reduce::Union => {
+                let ty = &field.ty;
+                let kind = quote_spanned!(ty.span()=> <#ty as #krate::Unionable>);
+                self.collection(number, ident, ty, &kind, &quote!(insert_item), &quote!(union_all));
+            }
+            Reduce::Upsert(key) => {
+                let ty = &field.ty;
+                let kind = quote_spanned!(ty.span()=> <#ty as #krate::Appendable>);
+                self.collection(number, ident, ty, &kind, &quote!(push_item), &quote!(append_all));
+                self.apply.pop();
+                self.apply.push(quote! {
+                    if !#kind::has_no_items(&update.#ident) { #krate::upsert(&mut self.#ident, update.#ident, #key); }
+                });
+            }
+            other => self.value(krate, number, ident, &field.ty, &other)?,
+        }
+        Ok(())
+    }
+
+    /// A channel that holds one value: the update has a `Write<T>`.
+    fn value(
+        &mut self,
+        krate: &TokenStream,
+        number: usize,
+        ident: &Ident,
+        ty: &Type,
+        reduce: &Reduce,
+    ) -> Result<()> {
+        let keep = format!("{krate}::Write::is_keep");
+        self.fields
+            .push(quote! { #[serde(default, skip_serializing_if = #keep)] pub #ident: #krate::Write<#ty> });
+        let inner = option_inner(ty);
+        let fold = fold(krate, reduce, ident, ty, inner)?;
+        self.apply.push(quote! { if let #krate::Write::Set(value) = update.#ident { #fold } });
+        self.to_update.push(quote! { #ident: #krate::Write::Set(::core::clone::Clone::clone(&self.#ident)) });
+        self.restore.push(quote! {
+            if let (true, #krate::Write::Set(value)) = (only(#number), image.#ident) { self.#ident = value; }
+        });
+        self.empty.push(quote! { self.#ident.is_keep() });
+        self.written.push(quote! { if !self.#ident.is_keep() { visit(#number); } });
+        self.retain.push(quote! { if !keep(#number) { self.#ident = #krate::Write::Keep; } });
+        self.value_setters(krate, ident, ty, inner, reduce);
+        Ok(())
+    }
+
+    fn value_setters(
+        &mut self,
+        krate: &TokenStream,
+        ident: &Ident,
+        ty: &Type,
+        inner: Option<&Type>,
+        reduce: &Reduce,
+    ) {
+        let name = ident.unraw();
+        let set = match reduce {
+            Reduce::Sum => {
+                let add = add(krate, &quote!(present), ty);
+                quote! {
+                match &mut self.#ident {
+                    #krate::Write::Set(present) => { #add }
+                    keep => *keep = #krate::Write::Set(value),
+                }
+                }
+            }
+            Reduce::Min | Reduce::Max => {
+                let keeps = keeps(reduce, inner);
+                quote! {
+                    if let #krate::Write::Set(present) = &self.#ident {
+                        let present_wins = #keeps;
+                        if present_wins {
+                            return self;
+                        }
+                    }
+                    self.#ident = #krate::Write::Set(value);
+                }
+            }
+            _ => quote! { self.#ident = #krate::Write::Set(value); },
+        };
+        let plain = matches!(reduce, Reduce::Replace | Reduce::Last);
+        let (argument, convert) = match (inner, plain) {
+            (Some(inner), true) => (
+                quote!(impl ::core::convert::Into<#inner>),
+                quote!(::core::option::Option::Some(value.into())),
+            ),
+            (Some(inner), false) => (quote!(#inner), quote!(::core::option::Option::Some(value))),
+            (None, true) => (quote!(impl ::core::convert::Into<#ty>), quote!(value.into())),
+            (None, false) => (quote!(#ty), quote!(value)),
+        };
+        let doc = format!("Writes `{name}`.");
+        self.setters.push(quote! {
+            #[doc = #doc]
+            #[must_use]
+            pub fn #ident(mut self, value: #argument) -> Self {
+                let value: #ty = #convert;
+                #set
+                self
+            }
+        });
+        if inner.is_some() && plain {
+            let clear = format_ident!("clear_{name}");
+            let doc = format!("Writes nothing into `{name}`: it is `None` afterwards.");
+            self.setters.push(quote! {
+                #[doc = #doc]
+                #[must_use]
+                pub fn #clear(mut self) -> Self {
+                    self.#ident = #krate::Write::Set(::core::option::Option::None);
+                    self
+                }
+            });
+        }
+    }
+
+    /// A channel that grows: the update has a collection of the same type with what is added.
+    fn collection(
+        &mut self,
+        number: usize,
+        ident: &Ident,
+        ty: &Type,
+        kind: &TokenStream,
+        push: &TokenStream,
+        fold: &TokenStream,
+    ) {
+        let name = ident.unraw();
+        let empty = format!("{kind}::has_no_items");
+        self.fields.push(quote! { #[serde(default, skip_serializing_if = #empty)] pub #ident: #ty });
+        self.apply.push(quote! { #kind::#fold(&mut self.#ident, update.#ident); });
+        self.to_update.push(quote! { #ident: ::core::clone::Clone::clone(&self.#ident) });
+        self.restore.push(quote! { if only(#number) { self.#ident = image.#ident; } });
+        self.empty.push(quote! { #kind::has_no_items(&self.#ident) });
+        self.written.push(quote! { if !#kind::has_no_items(&self.#ident) { visit(#number); } });
+        self.retain.push(quote! { if !keep(#number) { self.#ident = ::core::default::Default::default(); } });
+        let (extend, item) = (format_ident!("extend_{name}"), quote!(#kind::Item));
+        let (doc_one, doc_many) =
+            (format!("Adds one item to `{name}`."), format!("Adds items to `{name}`, in order."));
+        self.setters.push(quote! {
+            #[doc = #doc_one]
+            #[must_use]
+            pub fn #ident(mut self, item: impl ::core::convert::Into<#item>) -> Self {
+                #kind::#push(&mut self.#ident, item.into());
+                self
+            }
+
+            #[doc = #doc_many]
+            #[must_use]
+            pub fn #extend(mut self, items: impl ::core::iter::IntoIterator<Item = #item>) -> Self {
+                for item in items {
+                    #kind::#push(&mut self.#ident, item);
+                }
+                self
+            }
+        });
+    }
+
+    fn finish(self, krate: &TokenStream, input: &DeriveInput, version: &TokenStream) -> TokenStream {
+        let Parts {
+            channels,
+            fields,
+            setters,
+            apply,
+            to_update,
+            restore,
+            begin_superstep,
+            begin_run,
+            empty,
+            written,
+            retain,
+        } = self;
+        let (name, vis) = (&input.ident, &input.vis);
+        let update = Ident::new(&format!("{}Update", name.unraw()), Span::call_site());
+        let label = name.unraw().to_string();
+        let serde_path = format!("{krate}::serde");
+        let doc = format!(
+            "A partial write to [`{label}`]: what a node returns. Fields that are not set stay as they are."
+        );
+        let empty = if empty.is_empty() { quote!(true) } else { quote!(#(#empty)&&*) };
+        quote! {
+            #[doc = #doc]
+            #[derive(
+                ::core::clone::Clone, ::core::fmt::Debug, ::core::default::Default,
+                #krate::serde::Serialize, #krate::serde::Deserialize,
+            )]
+            #[serde(crate = #serde_path, deny_unknown_fields)]
+            #[must_use = "an update does nothing until a node returns it"]
+            #[allow(missing_docs)]
+            #vis struct #update { #(#fields,)* }
+
+            #[allow(dead_code)]
+            impl #update { #(#setters)* }
+
+            #[automatically_derived]
+            impl #krate::Update for #update {
+                fn is_empty(&self) -> bool { #empty }
+                fn written(&self, visit: &mut dyn ::core::ops::FnMut(usize)) { let _ = &visit; #(#written)* }
+                fn retain(&mut self, keep: &dyn ::core::ops::Fn(usize) -> bool) { let _ = keep; #(#retain)* }
+            }
+
+            #[automatically_derived]
+            impl #krate::State for #name {
+                type Update = #update;
+                const SCHEMA: &'static #krate::StateSchema = &#krate::StateSchema {
+                    name: #label,
+                    version: #version,
+                    channels: &[#(#channels),*],
+                };
+                fn apply(&mut self, update: #update) { let _ = &update; #(#apply)* }
+                fn to_update(&self) -> #update { #update { #(#to_update,)* } }
+                fn restore(&mut self, image: #update, only: &dyn ::core::ops::Fn(usize) -> bool) {
+                    let _ = (&image, only);
+                    #(#restore)*
+                }
+                fn begin_superstep(&mut self) { #(#begin_superstep)* }
+                fn begin_run(&mut self) { #(#begin_run)* }
+            }
+
+            #[automatically_derived]
+            impl #krate::IntoCommand<#name> for #update {
+                type Route = ();
+                fn into_command(self) -> #krate::Command<#update, ()> { #krate::Command::new(self, ()) }
+            }
+        }
+    }
+}
+
+fn reducer_name(reduce: &Reduce) -> Ident {
+    let name = match reduce {
+        Reduce::Replace => "Replace",
+        Reduce::Last => "Last",
+        Reduce::Append => "Append",
+        Reduce::Union => "Union",
+        Reduce::Upsert(_) => "Upsert",
+        Reduce::Sum => "Sum",
+        Reduce::Min => "Min",
+        Reduce::Max => "Max",
+        Reduce::With(_) => "Custom",
+    };
+    Ident::new(name, Span::call_site())
+}
+
+/// The statement that folds `value` into the field.
+fn fold(
+    krate: &TokenStream,
+    reduce: &Reduce,
+    ident: &Ident,
+    ty: &Type,
+    inner: Option<&Type>,
+) -> Result<TokenStream> {
+    let span = ty.span();
+    Ok(match (reduce, inner) {
+        (Reduce::Sum, _) => {
+            let add = add(krate, &quote!(sum), ty);
+            quote_spanned!(span=> let sum = &mut self.#ident; #add)
+        }
+        (Reduce::With(function), _) => quote!(#function(&mut self.#ident, value);),
+        (Reduce::Min, None) => {
+            return Err(Error::new_spanned(
+                ty,
+                "`min` needs an Option, since the default of a number would always win",
+            ));
+        }
+        (Reduce::Min | Reduce::Max, _) => {
+            let keeps = keeps(reduce, inner);
+            quote_spanned! {span=>
+                let present = &self.#ident;
+                let present_wins = #keeps;
+                if !present_wins { self.#ident = value; }
+            }
+        }
+        _ => quote!(self.#ident = value;),
+    })
+}
+
+/// Whether `present` stays beside a new `value`, for `min` and `max`. Nothing loses against something.
+fn keeps(reduce: &Reduce, inner: Option<&Type>) -> TokenStream {
+    let stays = if matches!(reduce, Reduce::Min) { quote!(<=) } else { quote!(>=) };
+    match inner {
+        Some(_) => quote! {
+            match (present, &value) {
+                (Some(present), Some(value)) => present #stays value,
+                (_, None) => true,
+                (None, Some(_)) => false,
+            }
+        },
+        None => quote!(*present #stays value),
+    }
+}
+
+/// The statement that adds `value` to the place. Whole numbers of the language must not wrap around unseen.
+fn add(krate: &TokenStream, place: &TokenStream, ty: &Type) -> TokenStream {
+    const WHOLE: [&str; 12] =
+        ["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize"];
+    let whole = matches!(ty, Type::Path(path) if WHOLE.iter().any(|name| path.path.is_ident(name)));
+    if whole {
+        quote! {
+            *#place = ::core::option::Option::expect((*#place).checked_add(value), "the sum is too large for its field");
+        }
+    } else {
+        quote! { #krate::Summable::sum_in(#place, value); }
+    }
+}

@@ -1,0 +1,274 @@
+//! The builder: nodes become typed handles, handles become edges, and `build()` says everything that is wrong.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use statewright_engine_core::graph::{BranchSpec, JoinSpec, NodeSpec, Topology};
+use statewright_engine_core::{
+    Data, Decision, IntoCommand, NodeIx, Problem, Problems, Route, State, To, Wire,
+};
+
+use crate::context::Ctx;
+use crate::error::{Classifier, NodeError};
+use crate::graph::Graph;
+use crate::node::{ErasedNode, FunctionNode, Node, StructNode};
+
+/// Tells the handles of one builder from those of another.
+static NEXT_BUILDER: AtomicU64 = AtomicU64::new(1);
+
+/// A typed handle of a node: over the state `S`, with the input `I`, returning the route `R`.
+#[derive(Debug)]
+pub struct NodeHandle<S, I = (), R = ()> {
+    node: NodeIx,
+    builder: u64,
+    marker: PhantomData<fn(S, I, R)>,
+}
+
+impl<S, I, R> Clone for NodeHandle<S, I, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S, I, R> Copy for NodeHandle<S, I, R> {}
+
+impl<S, I, R> NodeHandle<S, I, R> {
+    /// The node as a target.
+    pub fn to(self) -> To<S, I> {
+        To::node(self.node, self.builder)
+    }
+
+    fn wire(self) -> Wire {
+        Wire { node: Some(self.node), builder: self.builder, at_most: None }
+    }
+}
+
+impl<S, I, R> From<NodeHandle<S, I, R>> for To<S, I> {
+    fn from(handle: NodeHandle<S, I, R>) -> Self {
+        handle.to()
+    }
+}
+
+/// Several nodes that a join waits for: a tuple, an array or a vector of handles without routes.
+#[diagnostic::on_unimplemented(
+    message = "a join cannot wait for `{Self}`",
+    label = "expected a tuple, array or vector of nodes that return no route",
+    note = "a node that returns a route may lead past the join; let it lead to a node without one, and join that"
+)]
+pub trait Sources<S> {
+    /// The handles without their types.
+    #[doc(hidden)]
+    fn wires(self) -> Vec<Wire>;
+}
+
+impl<S, I> Sources<S> for Vec<NodeHandle<S, I, ()>> {
+    fn wires(self) -> Vec<Wire> {
+        self.into_iter().map(NodeHandle::wire).collect()
+    }
+}
+
+impl<S, I, const N: usize> Sources<S> for [NodeHandle<S, I, ()>; N] {
+    fn wires(self) -> Vec<Wire> {
+        self.into_iter().map(NodeHandle::wire).collect()
+    }
+}
+
+macro_rules! tuple_sources {
+    ($($input:ident $name:ident),+) => {
+        impl<S, $($input),+> Sources<S> for ($(NodeHandle<S, $input, ()>,)+) {
+            fn wires(self) -> Vec<Wire> {
+                let ($($name,)+) = self;
+                vec![$($name.wire()),+]
+            }
+        }
+    };
+}
+
+tuple_sources!(A a, B b);
+tuple_sources!(A a, B b, C c);
+tuple_sources!(A a, B b, C c, D d);
+tuple_sources!(A a, B b, C c, D d, E e);
+tuple_sources!(A a, B b, C c, D d, E e, F f);
+
+/// Where a plain edge may lead: a node without an input, several of them, or END.
+#[diagnostic::on_unimplemented(
+    message = "a plain edge cannot lead to `{Self}`",
+    label = "this node takes an input, or belongs to another state",
+    note = "a plain edge carries nothing; lead to a node with an input by a route variant that carries one, such as `Search(Query)`"
+)]
+pub trait PlainTarget<S> {
+    /// The target.
+    #[doc(hidden)]
+    fn target(self) -> To<S>;
+}
+
+impl<S> PlainTarget<S> for To<S> {
+    fn target(self) -> To<S> {
+        self
+    }
+}
+
+impl<S, R> PlainTarget<S> for NodeHandle<S, (), R> {
+    fn target(self) -> To<S> {
+        self.to()
+    }
+}
+
+/// A node that plain edges may leave: one that returns no route.
+#[diagnostic::on_unimplemented(
+    message = "a plain edge cannot leave `{Self}`",
+    label = "this node returns a route, or belongs to another state",
+    note = "wire every variant of its route with `g.route(node, …Edges {{ … }})` instead"
+)]
+pub trait PlainSource<S> {
+    /// The node.
+    #[doc(hidden)]
+    fn source(self) -> Wire;
+}
+
+impl<S, I> PlainSource<S> for NodeHandle<S, I, ()> {
+    fn source(self) -> Wire {
+        self.wire()
+    }
+}
+
+/// Builds a graph over the state `S`.
+pub struct StateGraph<S: State> {
+    topology: Topology,
+    nodes: Vec<Arc<dyn ErasedNode<S>>>,
+    classifiers: Vec<Classifier>,
+}
+
+impl<S: State> StateGraph<S> {
+    /// An empty graph of this name. Stored runs find their graph by it.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        let builder = NEXT_BUILDER.fetch_add(1, Ordering::Relaxed);
+        Self { topology: Topology::new(name, builder, S::SCHEMA), nodes: Vec::new(), classifiers: Vec::new() }
+    }
+
+    /// Adds an async function or closure. Stored runs find their node by the name.
+    pub fn func<F, Fut, O, I>(&mut self, name: impl Into<Arc<str>>, function: F) -> NodeHandle<S, I, O::Route>
+    where
+        I: Data,
+        F: Fn(Ctx<S, I>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, NodeError>> + Send + 'static,
+        O: IntoCommand<S>,
+    {
+        let node = FunctionNode { function, input: PhantomData };
+        self.add(name.into(), O::Route::VARIANTS, Arc::new(node))
+    }
+
+    /// Adds a struct with dependencies. Stored runs find their node by the name.
+    pub fn node<N: Node<S>>(
+        &mut self,
+        name: impl Into<Arc<str>>,
+        node: N,
+    ) -> NodeHandle<S, N::In, <N::Out as IntoCommand<S>>::Route> {
+        let variants = <N::Out as IntoCommand<S>>::Route::VARIANTS;
+        self.add(name.into(), variants, Arc::new(StructNode(Arc::new(node))))
+    }
+
+    fn add<I, R>(
+        &mut self,
+        name: Arc<str>,
+        variants: &'static [&'static str],
+        node: Arc<dyn ErasedNode<S>>,
+    ) -> NodeHandle<S, I, R> {
+        let ix = self.topology.add_node(NodeSpec::new(name, variants));
+        self.nodes.push(node);
+        NodeHandle { node: ix, builder: self.topology.builder, marker: PhantomData }
+    }
+
+    /// Where a run begins. Several calls begin at several nodes at once.
+    pub fn start(&mut self, first: impl PlainTarget<S>) {
+        self.topology.start.extend(first.target().into_wires());
+    }
+
+    /// An unconditional edge. Only offered for nodes that return no route.
+    pub fn edge(&mut self, from: impl PlainSource<S>, to: impl PlainTarget<S>) {
+        let wires = to.target().into_wires();
+        self.with(from.source(), |spec| spec.edges.extend(wires));
+    }
+
+    /// An unconditional edge to END.
+    pub fn end(&mut self, from: impl PlainSource<S>) {
+        self.edge(from, To::END);
+    }
+
+    /// Wires every variant of the route that a node returns.
+    pub fn route<I, R: Route>(&mut self, from: NodeHandle<S, I, R>, edges: R::Edges<S>) {
+        let wiring = R::wiring::<S>(edges);
+        let mut twice = None;
+        self.with(from.wire(), |spec| {
+            if spec.route.replace(wiring).is_some() {
+                twice = Some(Problem::WiredTwice { node: spec.name.to_string() });
+            }
+        });
+        self.topology.problems.extend(twice);
+    }
+
+    /// A branch after a node: a pure function of the state into which the node's writes are merged. What it chose is
+    /// recorded, and never chosen anew.
+    pub fn branch<I, R, B: Route>(
+        &mut self,
+        after: NodeHandle<S, I, R>,
+        decide: impl Fn(&S) -> B + Send + Sync + 'static,
+        edges: B::Edges<S>,
+    ) {
+        let decide = Arc::new(move |state: &(dyn std::any::Any + Send + Sync)| {
+            let chosen = state.downcast_ref::<S>().and_then(|state| decide(state).decide());
+            // A route without variants cannot be wired, and a state of another type cannot reach this graph.
+            chosen.unwrap_or(Decision { variant: u16::MAX, payloads: Default::default() })
+        });
+        let variants = B::wiring::<S>(edges);
+        self.with(after.wire(), |spec| spec.branches.push(BranchSpec { decide, variants }));
+    }
+
+    /// `target` runs once all sources have finished.
+    pub fn join<R>(&mut self, sources: impl Sources<S>, target: NodeHandle<S, (), R>) {
+        self.topology.joins.push(JoinSpec { target: target.wire(), sources: sources.wires() });
+    }
+
+    /// Declares that several paths may lead to `node` and that it runs once for each superstep in which one arrives.
+    pub fn any<I, R>(&mut self, node: NodeHandle<S, I, R>) {
+        self.with(node.wire(), |spec| spec.any = true);
+    }
+
+    /// Declares which fields a node writes, so that two nodes that always run together and write one field are found
+    /// at build.
+    pub fn writes<I, R>(
+        &mut self,
+        node: NodeHandle<S, I, R>,
+        fields: impl IntoIterator<Item = &'static str>,
+    ) {
+        let fields: Vec<String> = fields.into_iter().map(str::to_owned).collect();
+        self.with(node.wire(), |spec| spec.writes.extend(fields));
+    }
+
+    /// Lets the graph recognise errors of a library: which code they have, and whether trying again can help.
+    pub fn classify(&mut self, classifier: Classifier) {
+        self.classifiers.push(classifier);
+    }
+
+    fn with(&mut self, wire: Wire, change: impl FnOnce(&mut NodeSpec)) {
+        let place = wire.node.map_or(0, NodeIx::index);
+        match self.topology.nodes.get_mut(place).filter(|_| wire.builder == self.topology.builder) {
+            Some(spec) => change(spec),
+            None => {
+                let node = format!("node {place} of another graph");
+                self.topology.problems.push(Problem::ForeignHandle { node });
+            }
+        }
+    }
+
+    /// Checks the graph.
+    ///
+    /// # Errors
+    /// All problems at once, each with its code, the names involved and the way to mend it.
+    pub fn build(self) -> Result<Graph<S>, Problems> {
+        let plan = self.topology.compile()?;
+        Ok(Graph::new(plan, self.nodes, self.classifiers))
+    }
+}

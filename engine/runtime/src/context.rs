@@ -1,0 +1,155 @@
+//! What a node sees: its input, a snapshot of the state, and the few things it may ask of the engine.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::task::AtomicWaker;
+use serde::Serialize;
+use statewright_engine_core::{ActivationId, Answer, Data, NodeIx, Plan, RunId, ThreadId};
+
+use crate::events::{EventSender, Item, RunEvent};
+
+/// The context of one execution of a node over the state `S` with the input `I`.
+pub struct Ctx<S, I = ()> {
+    /// The state when the superstep began. Nodes that run at the same time see the same one.
+    pub state: Arc<S>,
+    /// What travelled along the edge.
+    pub input: I,
+    pub(crate) activation: Arc<Activation>,
+}
+
+/// Everything about an execution that does not depend on types.
+pub(crate) struct Activation {
+    pub(crate) run: Arc<RunScope>,
+    pub(crate) id: ActivationId,
+    pub(crate) node: NodeIx,
+    pub(crate) attempt: u32,
+    pub(crate) answers: Option<Arc<[Answer]>>,
+    /// Woken when the node asks, since the question may come from a task of its own.
+    pub(crate) waker: AtomicWaker,
+    /// What stopped the node, set before it waits for ever.
+    pub(crate) halt: Mutex<Option<Box<Halt>>>,
+}
+
+/// Everything that the executions of one drive share.
+pub(crate) struct RunScope {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) thread: ThreadId,
+    pub(crate) run: RunId,
+    pub(crate) events: Option<EventSender>,
+}
+
+/// Why a node will not go on by itself.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// It asked a question that has no answer.
+    Asked { name: String, question: Vec<u8> },
+    /// It asked a question that cannot be written down.
+    Unaskable { name: String, reason: String },
+    /// The answer that it was given does not fit.
+    Rejected { name: String, reason: String },
+}
+
+impl Activation {
+    /// The node will not go on: the first reason counts.
+    fn stop(&self, halt: Halt) {
+        self.halt.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| Box::new(halt));
+        self.waker.wake();
+    }
+
+    /// Why the node will not go on, if it will not.
+    pub(crate) fn halted(&self) -> Option<Box<Halt>> {
+        self.halt.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<S, I> Ctx<S, I> {
+    /// The node's name.
+    pub fn node(&self) -> &str {
+        self.activation.run.plan.node_name(self.activation.node)
+    }
+
+    /// Counts the executions of this activation, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.activation.attempt
+    }
+
+    /// This activation, unique within the thread.
+    pub fn activation(&self) -> ActivationId {
+        self.activation.id
+    }
+
+    /// The thread.
+    pub fn thread(&self) -> &ThreadId {
+        &self.activation.run.thread
+    }
+
+    /// The run.
+    pub fn run(&self) -> &RunId {
+        &self.activation.run.run
+    }
+
+    /// A key that is the same for every execution of this activation, over retries and crashes: give it to external
+    /// systems, so that they recognise repeated work.
+    pub fn idempotency_key(&self) -> String {
+        format!("{}/{}", self.activation.run.thread, self.activation.id)
+    }
+
+    /// Sends an item to whoever watches the run. Nothing is stored, and nobody is waited for.
+    pub fn emit(&self, kind: &str, payload: &impl Serialize) {
+        let Some(events) = &self.activation.run.events else { return };
+        // An item that cannot be shown is not worth failing a node for.
+        let Ok(payload) = serde_json::to_value(payload) else { return };
+        events.send(RunEvent::Item(Item {
+            node: self.activation.node,
+            activation: self.activation.id,
+            attempt: self.activation.attempt,
+            kind: kind.into(),
+            payload,
+        }));
+    }
+
+    /// Asks whoever operates the run, and gives the answer.
+    ///
+    /// While there is no answer this never resolves: the question is stored, the node is dropped, and the run pauses
+    /// once its siblings are done. When the answer is in, the node runs again from its top and the same call returns
+    /// it, so what stands before it should be cheap or harmless to repeat. No error handling can swallow a pause.
+    ///
+    /// Answers are found by `name`; an answer that is not an `A` opens the question again and says why.
+    pub fn ask<A: Data, Q: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        question: &Q,
+    ) -> impl Future<Output = A> + Send + use<A, Q, S, I> {
+        let answers = self.activation.answers.as_deref().unwrap_or_default();
+        let answered = match answers.iter().find(|answer| answer.name == name) {
+            Some(answer) => rmp_serde::from_slice::<A>(&answer.value)
+                .map_err(|error| Halt::Rejected { name: name.to_owned(), reason: error.to_string() }),
+            None => Err(match rmp_serde::to_vec_named(question) {
+                Ok(question) => Halt::Asked { name: name.to_owned(), question },
+                Err(error) => Halt::Unaskable { name: name.to_owned(), reason: error.to_string() },
+            }),
+        };
+        let activation = self.activation.clone();
+        async move {
+            match answered {
+                Ok(answer) => answer,
+                Err(halt) => {
+                    activation.stop(halt);
+                    std::future::pending().await
+                }
+            }
+        }
+    }
+}
+
+impl<S: fmt::Debug, I: fmt::Debug> fmt::Debug for Ctx<S, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctx")
+            .field("activation", &self.activation.id)
+            .field("state", &self.state)
+            .field("input", &self.input)
+            .finish_non_exhaustive()
+    }
+}

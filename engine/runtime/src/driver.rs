@@ -1,0 +1,301 @@
+//! The driver: does what the execution says and reports what happened. It decides nothing about the run.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use futures_util::task::AtomicWaker;
+use statewright_engine_core::{
+    Action, ActivationId, Event, Execution, Failure, Outcome, RunId, Seq, State, Task, ThreadId, panic_text,
+};
+use tokio::task::JoinSet;
+use tracing::Span;
+
+use crate::checkpointer::{Ack, Journal, StoreError};
+use crate::context::{Activation, Halt, RunScope};
+use crate::control::{Request, RunControl};
+use crate::error::{Classifier, RunError};
+use crate::events::{EventSender, RunEvent};
+use crate::graph::Graph;
+use crate::node::{ErasedNode, NodeOutput};
+use crate::runner::Clock;
+
+/// Drives one execution until it stops.
+pub(crate) struct Driver<S> {
+    nodes: Arc<[Arc<dyn ErasedNode<S>>]>,
+    classifiers: Arc<[Classifier]>,
+    execution: Execution,
+    journal: Option<Box<dyn Journal>>,
+    scope: Arc<RunScope>,
+    control: RunControl,
+    heeded: Option<Request>,
+    clock: Clock,
+    /// Appends that are not acknowledged yet, oldest first.
+    acks: VecDeque<(Seq, Ack)>,
+    /// An activation that runs alone runs here, without a task of its own.
+    alone: Option<ActivationFuture>,
+    /// Activations that run at the same time.
+    together: JoinSet<Ended>,
+}
+
+impl<S: State> Driver<S> {
+    pub(crate) fn new(
+        graph: &Graph<S>,
+        execution: Execution,
+        journal: Option<Box<dyn Journal>>,
+        events: Option<EventSender>,
+        control: RunControl,
+        clock: Clock,
+        thread: ThreadId,
+    ) -> Self {
+        let run = execution.run().cloned().unwrap_or_else(|| RunId::new(""));
+        let scope = Arc::new(RunScope { plan: graph.plan.clone(), thread, run, events });
+        Self {
+            nodes: graph.nodes.clone(),
+            classifiers: graph.classifiers.clone(),
+            execution,
+            journal,
+            scope,
+            control,
+            heeded: None,
+            clock,
+            acks: VecDeque::new(),
+            alone: None,
+            together: JoinSet::new(),
+        }
+    }
+
+    /// Until the execution stops or the store fails. In both cases running nodes are dropped.
+    pub(crate) async fn drive(mut self) -> Result<(Outcome, Execution), RunError> {
+        let mut waiting: VecDeque<Task> = VecDeque::new();
+        loop {
+            // A request that is already in is heeded before anything new begins.
+            if let Some(event) = self.requested() {
+                let now = self.now();
+                self.execution.handle(now, event)?;
+            }
+            while let Some(action) = self.execution.poll_action() {
+                match action {
+                    Action::Persist(entry) => self.persist(entry)?,
+                    Action::Run(task) => waiting.push_back(task),
+                    Action::Emit(notice) => self.emit(notice.into()),
+                    Action::Stop(outcome) => {
+                        self.emit(RunEvent::Stopped(outcome.clone()));
+                        return Ok((outcome, self.execution));
+                    }
+                }
+            }
+            self.begin(&mut waiting);
+            let event = poll_fn(|context| self.poll_event(context)).await?;
+            let now = self.now();
+            self.execution.handle(now, event)?;
+        }
+    }
+
+    /// Only records hold times, so without a journal the clock is not asked.
+    fn now(&self) -> u64 {
+        if self.journal.is_some() { (self.clock)() } else { 0 }
+    }
+
+    fn persist(&mut self, entry: statewright_engine_core::Entry) -> Result<(), RunError> {
+        let seq = entry.seq;
+        let Some(journal) = &mut self.journal else { return Err(RunError::NoCheckpointer) };
+        let mut ack = journal.append(entry);
+        // A store that is done at once needs no trip through the loop.
+        if self.acks.is_empty() {
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            if let Poll::Ready(stored) = Pin::new(&mut ack).poll(&mut context) {
+                stored?;
+                // An acknowledgement is not written down, so it needs no time.
+                self.execution.handle(0, Event::Persisted { seq })?;
+                return Ok(());
+            }
+        }
+        self.acks.push_back((seq, ack));
+        Ok(())
+    }
+
+    fn emit(&self, event: RunEvent) {
+        if let Some(events) = &self.scope.events {
+            events.send(event);
+        }
+    }
+
+    /// One activation alone runs inside the driver; several run as tasks, so that they use all cores.
+    fn begin(&mut self, waiting: &mut VecDeque<Task>) {
+        let alone = waiting.len() == 1 && self.alone.is_none() && self.together.is_empty();
+        while let Some(task) = waiting.pop_front() {
+            let future = self.activation(task);
+            if alone {
+                self.alone = Some(future);
+            } else {
+                self.together.spawn(future);
+            }
+        }
+    }
+
+    fn activation(&self, task: Task) -> ActivationFuture {
+        let Task { activation: id, node, attempt, input, state, answers } = task;
+        let activation = Arc::new(Activation {
+            run: self.scope.clone(),
+            id,
+            node,
+            attempt,
+            answers,
+            waker: AtomicWaker::new(),
+            halt: Mutex::new(None),
+        });
+        // A disabled span still costs as much as a node does; one that nobody sees is not made at all.
+        let span =
+            if tracing::enabled!(tracing::Level::INFO) { self.span(&activation) } else { Span::none() };
+        // The cell was made for this graph, so the state is an `S`.
+        let state = state.downcast::<S>().unwrap_or_default();
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            self.nodes[node.index()].call(state, &input, activation.clone())
+        }));
+        let future =
+            called.unwrap_or_else(|panic| Box::pin(std::panic::AssertUnwindSafe(resume_panic(panic))));
+        ActivationFuture { future, activation, span }
+    }
+
+    fn span(&self, activation: &Activation) -> Span {
+        tracing::info_span!(
+            "node",
+            run = %self.scope.run,
+            thread = %self.scope.thread,
+            node = self.scope.plan.node_name(activation.node),
+            activation = %activation.id,
+            attempt = activation.attempt,
+        )
+    }
+
+    /// What somebody asked for, once.
+    fn requested(&mut self) -> Option<Event> {
+        let request = self.control.wanted().filter(|wanted| self.heeded != Some(*wanted))?;
+        self.heeded = Some(request);
+        Some(match request {
+            Request::Drain => Event::Drain,
+            Request::Cancel => Event::Cancel,
+        })
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<Event, RunError>> {
+        if let Some(event) = self.requested() {
+            return Poll::Ready(Ok(event));
+        }
+        if let Some((seq, ack)) = self.acks.front_mut()
+            && let Poll::Ready(stored) = Pin::new(ack).poll(context)
+        {
+            let seq = *seq;
+            self.acks.pop_front();
+            return Poll::Ready(
+                stored.map(|()| Event::Persisted { seq }).map_err(|error: StoreError| error.into()),
+            );
+        }
+        if let Some(future) = &mut self.alone
+            && let Poll::Ready(ended) = Pin::new(future).poll(context)
+        {
+            self.alone = None;
+            return Poll::Ready(Ok(self.event(ended)));
+        }
+        if !self.together.is_empty()
+            && let Poll::Ready(Some(joined)) = self.together.poll_join_next(context)
+        {
+            // Panics end inside the activation, and nothing is aborted while the driver listens.
+            return match joined {
+                Ok(ended) => Poll::Ready(Ok(self.event(ended))),
+                Err(_) => Poll::Pending,
+            };
+        }
+        self.control.register(context.waker());
+        // A request that came in before the waker was known would otherwise be slept through.
+        if self.control.wanted().is_some_and(|wanted| self.heeded != Some(wanted)) {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn event(&self, ended: Ended) -> Event {
+        let Ended { activation, attempt, end } = ended;
+        match end {
+            End::Returned(Ok((update, decision))) => {
+                Event::Finished { activation, attempt, update, decision }
+            }
+            End::Returned(Err(error)) => {
+                let failure = error.to_failure(&self.classifiers);
+                tracing::warn!(%activation, attempt, code = %failure.code, "{failure}");
+                Event::Failed { activation, attempt, failure }
+            }
+            End::Panicked(words) => {
+                let failure = Failure::permanent("SW-X241", format!("the node panicked: {words}"));
+                tracing::error!(%activation, attempt, code = %failure.code, "{failure}");
+                Event::Failed { activation, attempt, failure }
+            }
+            End::Halted(halt) => match *halt {
+                Halt::Asked { name, question } => Event::Asked { activation, attempt, name, question },
+                Halt::Unaskable { name, reason } => {
+                    let message = format!(
+                        "the question `{name}` cannot be stored: {reason}; it must serialise to MessagePack"
+                    );
+                    Event::Failed { activation, attempt, failure: Failure::permanent("SW-X234", message) }
+                }
+                Halt::Rejected { name, reason } => {
+                    Event::AnswerRejected { activation, attempt, name, reason }
+                }
+            },
+        }
+    }
+}
+
+async fn resume_panic(panic: Box<dyn std::any::Any + Send>) -> NodeOutput {
+    std::panic::resume_unwind(panic)
+}
+
+/// One execution of a node, with its end in a form that can be reported.
+struct ActivationFuture {
+    future: BoxFuture<'static, NodeOutput>,
+    activation: Arc<Activation>,
+    span: Span,
+}
+
+struct Ended {
+    activation: ActivationId,
+    attempt: u32,
+    end: End,
+}
+
+enum End {
+    Returned(NodeOutput),
+    Halted(Box<Halt>),
+    Panicked(String),
+}
+
+impl Future for ActivationFuture {
+    type Output = Ended;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
+        let this = &mut *self;
+        let _entered = this.span.enter();
+        let polled = catch_unwind(AssertUnwindSafe(|| this.future.as_mut().poll(context)));
+        let end = match polled {
+            // A node that asked has no result yet, whatever it made of the wait: nothing can swallow a pause.
+            Ok(Poll::Ready(output)) => match this.activation.halted() {
+                Some(halt) => End::Halted(halt),
+                None => End::Returned(output),
+            },
+            Ok(Poll::Pending) => {
+                this.activation.waker.register(context.waker());
+                match this.activation.halted() {
+                    Some(halt) => End::Halted(halt),
+                    None => return Poll::Pending,
+                }
+            }
+            Err(panic) => End::Panicked(panic_text(panic.as_ref())),
+        };
+        Poll::Ready(Ended { activation: this.activation.id, attempt: this.activation.attempt, end })
+    }
+}

@@ -1,0 +1,45 @@
+//! The asynchronous driver of the engine: typed nodes, the graph builder, runners, checkpointers and the event stream.
+//!
+//! Semantics live in `statewright-engine-core`; here is only what needs a clock, tasks and storage. The crate creates
+//! no runtime and no global subscriber: it runs inside whatever tokio runtime awaits a [`Run`].
+
+#[expect(
+    unused_extern_crates,
+    reason = "used by the code that the derive macros write in this crate's tests"
+)]
+extern crate self as statewright_engine_runtime;
+
+mod builder;
+mod checkpointer;
+mod context;
+mod control;
+mod driver;
+mod error;
+mod events;
+mod graph;
+mod ids;
+mod memory;
+mod node;
+mod runner;
+
+pub use builder::{NodeHandle, PlainSource, PlainTarget, Sources, StateGraph};
+pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
+pub use context::Ctx;
+pub use control::RunControl;
+pub use error::{Classified, Classifier, NodeError, RunError};
+pub use events::{EVENT_BUFFER, Events, Item, RunEvent};
+pub use graph::Graph;
+pub use ids::random_id;
+pub use memory::MemoryCheckpointer;
+pub use node::Node;
+pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
+/// What the derive macros name. Not for use by hand: it may change in any release.
+#[doc(hidden)]
+pub use statewright_engine_core::__private;
+pub use statewright_engine_core::graph::{Format, Overlay};
+pub use statewright_engine_core::{
+    ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, Fingerprint, Interrupt,
+    IntoCommand, Limits, NodeIx, Outcome, Plan, Problem, Problems, Route, RunId, Seq, State, Status,
+    StepView, ThreadId, ThreadView, To, Update, Write,
+};
+pub use statewright_engine_macros::{Route, State};

@@ -1,0 +1,104 @@
+//! A journal in memory: for tests, benchmarks and runs that may be forgotten. Survives nothing, obeys every other rule.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use statewright_engine_core::{Entry, EntryKind, Seq, ThreadId};
+
+use crate::checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
+
+#[derive(Debug, Default)]
+struct Thread {
+    entries: Mutex<Vec<Entry>>,
+    /// Held while a driver has the thread.
+    held: Mutex<bool>,
+}
+
+/// A [`Checkpointer`] that keeps everything in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryCheckpointer {
+    threads: Arc<Mutex<HashMap<ThreadId, Arc<Thread>>>>,
+}
+
+impl MemoryCheckpointer {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Everything that was appended to a thread.
+    pub fn all(&self, thread: &ThreadId) -> Vec<Entry> {
+        lock(&self.thread(thread).entries).clone()
+    }
+
+    fn thread(&self, thread: &ThreadId) -> Arc<Thread> {
+        lock(&self.threads).entry(thread.clone()).or_default().clone()
+    }
+}
+
+/// A panic of one driver must not take the others' journals with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Checkpointer for MemoryCheckpointer {
+    fn open<'a>(
+        &'a self,
+        thread: &'a ThreadId,
+        _durability: Durability,
+    ) -> BoxFuture<'a, Result<Box<dyn Journal>, StoreError>> {
+        let stored = self.thread(thread);
+        let busy = std::mem::replace(&mut *lock(&stored.held), true);
+        let journal = if busy {
+            Err(StoreError::Busy { thread: thread.clone() })
+        } else {
+            Ok(Box::new(MemoryJournal { id: thread.clone(), thread: stored }) as Box<dyn Journal>)
+        };
+        async { journal }.boxed()
+    }
+
+    fn latest_snapshot<'a>(
+        &'a self,
+        thread: &'a ThreadId,
+    ) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        let stored = self.thread(thread);
+        let latest =
+            lock(&stored.entries).iter().rev().find(|entry| entry.kind == EntryKind::Snapshot).cloned();
+        async { Ok(latest) }.boxed()
+    }
+
+    fn entries<'a>(
+        &'a self,
+        thread: &'a ThreadId,
+        ranges: &'a [(Seq, Seq)],
+    ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
+        let stored = self.thread(thread);
+        let wanted = |entry: &&Entry| ranges.iter().any(|(from, to)| (*from..=*to).contains(&entry.seq));
+        let entries = lock(&stored.entries).iter().filter(wanted).cloned().collect();
+        async { Ok(entries) }.boxed()
+    }
+}
+
+struct MemoryJournal {
+    id: ThreadId,
+    thread: Arc<Thread>,
+}
+
+impl Journal for MemoryJournal {
+    fn append(&mut self, entry: Entry) -> Ack {
+        let mut entries = lock(&self.thread.entries);
+        if entries.last().map_or(0, |last| last.seq) + 1 != entry.seq {
+            return Ack::ready(Err(StoreError::Fenced { thread: self.id.clone() }));
+        }
+        entries.push(entry);
+        Ack::ready(Ok(()))
+    }
+}
+
+impl Drop for MemoryJournal {
+    fn drop(&mut self) {
+        *lock(&self.thread.held) = false;
+    }
+}

@@ -1,0 +1,21 @@
+//! What a run does, from outside: only public doors are used, and what really happened is counted by the nodes
+//! themselves, not read from the journal that the engine writes about itself.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed helper fails its test")]
+
+mod bounds;
+mod control;
+mod events;
+mod failures;
+mod journal;
+mod merging;
+mod mistakes;
+mod panics;
+mod parallel;
+mod questions;
+mod recovery;
+mod routing;
+mod stores;
+mod support;
+mod threads;
+mod values;

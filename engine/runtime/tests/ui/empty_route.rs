@@ -1,0 +1,6 @@
+use statewright_engine_runtime::*;
+
+#[derive(Route)]
+enum Planned {}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use statewright_engine_runtime::*;
+
+#[derive(Route)]
+enum Planned<T> {
+    Search(T),
+    Answer,
+}
+
+fn main() {}

@@ -1,0 +1,27 @@
+use serde::{Deserialize, Serialize};
+use statewright_engine_runtime::*;
+
+#[derive(State, Clone, Default, Serialize, Deserialize)]
+struct Chat {
+    #[reduce(append)]
+    messages: Vec<String>,
+    answer: Option<String>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Query(String);
+
+async fn search(ctx: Ctx<Chat, Query>) -> Result<ChatUpdate, NodeError> {
+    Ok(Chat::update().messages(ctx.input.0))
+}
+
+async fn answer(_ctx: Ctx<Chat>) -> Result<ChatUpdate, NodeError> {
+    Ok(Chat::update().answer("yes"))
+}
+
+fn main() {
+    let mut g = StateGraph::<Chat>::new("chat");
+    let answer = g.func("answer", answer);
+    let search = g.func("search", search);
+    g.edge(answer, search);
+}

@@ -1,0 +1,21 @@
+use serde::{Deserialize, Serialize};
+use statewright_engine_runtime::*;
+
+#[derive(State, Clone, Default, Serialize, Deserialize)]
+struct Chat {
+    #[reduce(append)]
+    messages: Vec<String>,
+    answer: Option<String>,
+}
+
+#[derive(Clone)]
+struct Raw;
+
+async fn bad(_ctx: Ctx<Chat, Raw>) -> Result<ChatUpdate, NodeError> {
+    Ok(Chat::update())
+}
+
+fn main() {
+    let mut g = StateGraph::<Chat>::new("chat");
+    g.func("bad", bad);
+}

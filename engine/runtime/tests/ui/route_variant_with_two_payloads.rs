@@ -1,0 +1,9 @@
+use statewright_engine_runtime::*;
+
+#[derive(Route)]
+enum Planned {
+    Search(String, u32),
+    Answer,
+}
+
+fn main() {}

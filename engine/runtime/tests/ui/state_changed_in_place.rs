@@ -1,0 +1,19 @@
+use serde::{Deserialize, Serialize};
+use statewright_engine_runtime::*;
+
+#[derive(State, Clone, Default, Serialize, Deserialize)]
+struct Chat {
+    #[reduce(append)]
+    messages: Vec<String>,
+    answer: Option<String>,
+}
+
+async fn bad(ctx: Ctx<Chat>) -> Result<ChatUpdate, NodeError> {
+    ctx.state.messages.push("leaks".to_owned());
+    Ok(Chat::update())
+}
+
+fn main() {
+    let mut g = StateGraph::<Chat>::new("chat");
+    g.func("bad", bad);
+}

@@ -1,0 +1,11 @@
+use serde::{Deserialize, Serialize};
+use statewright_engine_runtime::*;
+
+#[derive(State, Clone, Default, Serialize, Deserialize)]
+struct Chat {
+    #[reduce(append)]
+    #[reduce(last)]
+    notes: Vec<String>,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use serde::{Deserialize, Serialize};
+use statewright_engine_runtime::*;
+
+#[derive(State, Clone, Default, Serialize, Deserialize)]
+struct Chat {
+    #[reduce(union)]
+    tags: Vec<String>,
+}
+
+fn main() {}

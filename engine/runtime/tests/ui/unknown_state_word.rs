@@ -1,0 +1,10 @@
+use serde::{Deserialize, Serialize};
+use statewright_engine_runtime::*;
+
+#[derive(State, Clone, Default, Serialize, Deserialize)]
+struct Chat {
+    #[state(epehmeral)]
+    scratch: String,
+}
+
+fn main() {}

@@ -1,0 +1,110 @@
+//! One thread, one driver: a lock of the operating system on a file per thread. It is gone the moment its process is.
+//!
+//! The lock only keeps drivers from working for nothing; what makes a second one harmless is the epoch in the database.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// How often a lock file may be swapped under our hands before the thread counts as busy.
+const ATTEMPTS_MAX: u32 = 100;
+
+/// A lock that is held. Dropping it gives the thread back.
+#[derive(Debug)]
+pub(crate) struct ThreadLock {
+    path: PathBuf,
+    /// Closing it releases the lock.
+    _file: File,
+}
+
+impl ThreadLock {
+    /// Takes the lock of a thread, or says `None` if another driver, of this process or of any other, has it.
+    pub(crate) fn acquire(folder: &Path, row: i64) -> io::Result<Option<Self>> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let path = folder.join(format!("{row}.lock"));
+        for _ in 0..ATTEMPTS_MAX {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            // The holder before us may have removed the file between our opening and our locking it. Then the lock is
+            // on a file without a name, which excludes nobody.
+            if names(&path, &file)? {
+                return Ok(Some(Self { path, _file: file }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn names(path: &Path, file: &File) -> io::Result<bool> {
+    let locked = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (locked.dev(), locked.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+impl Drop for ThreadLock {
+    fn drop(&mut self) {
+        // While it is held the name is ours to remove. A file that stays behind is only litter.
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(path = %self.path.display(), %error, "a lock file stays behind");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn a_lock_excludes_others_until_it_is_dropped_and_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = ThreadLock::acquire(folder.path(), 1).unwrap().unwrap();
+        assert!(ThreadLock::acquire(folder.path(), 1).unwrap().is_none());
+        assert!(ThreadLock::acquire(folder.path(), 2).unwrap().is_some());
+        drop(held);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(ThreadLock::acquire(folder.path(), 1).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_on_a_file_that_lost_its_name_counts_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.lock");
+        let first = File::create(&path).unwrap();
+        assert!(names(&path, &first).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!names(&path, &first).unwrap());
+        let second = File::create(&path).unwrap();
+        assert!(!names(&path, &first).unwrap() && names(&path, &second).unwrap());
+    }
+
+    #[test]
+    fn of_many_contenders_never_two_hold_it_although_the_file_comes_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inside, taken) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..3000 {
+                        if let Some(lock) = ThreadLock::acquire(folder.path(), 1).unwrap() {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two hold it");
+                            taken.fetch_add(1, Ordering::SeqCst);
+                            std::thread::yield_now();
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                            drop(lock);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(taken.load(Ordering::SeqCst) > 0);
+    }
+}

@@ -1,0 +1,316 @@
+//! The reference: what a run without faults does, written down as simply as possible and without the engine's tables.
+//! It reads what was declared, not what was compiled, and folds with code of its own.
+
+use std::collections::HashMap;
+
+use statewright_engine_core::graph::NodeSpec;
+use statewright_engine_core::{ActivationId, NodeIx, Topology, Wire, Write};
+
+use crate::script::{Carried, Script, Visit};
+use crate::state::{SimState, SimStateUpdate, turned};
+
+/// How often an exhausted run is taken up again before it is left.
+const GRANTS_MAX: usize = 2;
+
+/// How a run without faults ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing is left to do.
+    Finished,
+    /// The bound of an edge was used up more often than anybody resumed.
+    Exhausted,
+    /// Two activations wrote the replace-channel in this superstep.
+    Conflict {
+        /// The superstep.
+        superstep: u64,
+    },
+}
+
+/// Where a bound was used up: the superstep that waits, and the edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exhaustion {
+    /// The superstep that waits.
+    pub superstep: u64,
+    /// Where the edge starts; `None` is START.
+    pub source: Option<NodeIx>,
+    /// Where it leads; `None` is END.
+    pub target: Option<NodeIx>,
+}
+
+/// A run without faults.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// The last superstep before the run.
+    pub before: u64,
+    /// The state that each superstep of the run sees, and at last the one that it leaves behind.
+    pub states: Vec<SimState>,
+    /// The activations of each superstep, in merge order.
+    pub frontiers: Vec<Vec<(NodeIx, Option<u64>)>>,
+    /// Where bounds were used up.
+    pub exhaustions: Vec<Exhaustion>,
+    /// How it ends.
+    pub end: End,
+    /// How many tokens wait at joins when it ends.
+    pub starved: usize,
+}
+
+impl Reference {
+    /// Runs a topology, or gives up when it takes more activations than this.
+    pub fn of(
+        topology: &Topology,
+        script: &Script,
+        state: SimState,
+        before: u64,
+        run: usize,
+        activations_max: usize,
+    ) -> Option<Self> {
+        let mut machine = Machine {
+            topology,
+            script,
+            state,
+            joins: vec![Vec::new(); topology.joins.len()],
+            crossed: HashMap::new(),
+        };
+        if before > 0 || run > 0 {
+            machine.state.of_run.clear();
+            machine.state.cost = 0;
+        }
+        fold(&mut machine.state, &script.input(run));
+        let mut next = Next::default();
+        for (place, wire) in topology.start.iter().enumerate() {
+            machine.take(&mut next, (None, 0, place), *wire, None);
+        }
+        let mut reference = Self {
+            before,
+            states: vec![machine.state.clone()],
+            frontiers: Vec::new(),
+            exhaustions: Vec::new(),
+            end: End::Finished,
+            starved: 0,
+        };
+        let mut activations = 0;
+        loop {
+            let frontier = machine.frontier(&mut next);
+            if frontier.is_empty() {
+                reference.frontiers.push(frontier);
+                reference.starved = machine.joins.iter().map(Vec::len).sum();
+                return Some(reference);
+            }
+            let superstep = before + reference.states.len() as u64;
+            if let Some((source, target)) = next.exhausted.take() {
+                reference.exhaustions.push(Exhaustion { superstep, source, target });
+                if reference.exhaustions.len() > GRANTS_MAX {
+                    reference.frontiers.push(frontier);
+                    reference.end = End::Exhausted;
+                    return Some(reference);
+                }
+                machine.grant();
+            }
+            activations += frontier.len();
+            if activations > activations_max {
+                return None;
+            }
+            reference.frontiers.push(frontier.clone());
+            let Some(following) = machine.superstep(superstep, &frontier) else {
+                reference.end = End::Conflict { superstep };
+                return Some(reference);
+            };
+            next = following;
+            reference.states.push(machine.state.clone());
+        }
+    }
+
+    /// The state that a superstep sees.
+    pub fn state_at(&self, superstep: u64) -> Option<&SimState> {
+        self.states.get(superstep.checked_sub(self.before + 1)? as usize)
+    }
+
+    /// An activation's node and input.
+    pub fn activation(&self, id: ActivationId) -> Option<(NodeIx, Option<u64>)> {
+        let place = id.superstep.checked_sub(self.before + 1)? as usize;
+        self.frontiers.get(place)?.get(id.index as usize).copied()
+    }
+
+    /// How many activations it has.
+    pub fn activations(&self) -> usize {
+        self.frontiers.iter().map(Vec::len).sum()
+    }
+}
+
+/// Where a wire is declared: the node, the list of wires within it, the place in that list.
+type Place = (Option<NodeIx>, usize, usize);
+
+#[derive(Default)]
+struct Next {
+    tokens: Vec<(NodeIx, Option<u64>)>,
+    exhausted: Option<(Option<NodeIx>, Option<NodeIx>)>,
+}
+
+struct Machine<'a> {
+    topology: &'a Topology,
+    script: &'a Script,
+    state: SimState,
+    joins: Vec<Vec<NodeIx>>,
+    /// For each bounded wire its bound and how often it was taken.
+    crossed: HashMap<Place, (u32, u32)>,
+}
+
+impl Machine<'_> {
+    /// Runs everything, folds, and follows the edges; `None` if two activations conflict.
+    fn superstep(&mut self, superstep: u64, frontier: &[(NodeIx, Option<u64>)]) -> Option<Next> {
+        let mut updates = Vec::new();
+        let mut routes = Vec::new();
+        for (index, (node, input)) in frontier.iter().enumerate() {
+            let activation = ActivationId { superstep, index: index as u32 };
+            let visit = Visit { node: *node, activation, input: *input, state: &self.state };
+            let answer = self.script.question(&visit).map(|_| self.script.answer(&visit));
+            updates.push(self.script.update(&visit, answer));
+            let route = self.spec(*node).route.as_ref();
+            routes.push(
+                route.map(|wiring| {
+                    self.script.route(&visit, &wiring.iter().map(|v| v.each).collect::<Vec<_>>())
+                }),
+            );
+        }
+        if updates.iter().filter(|update| !update.mark.is_keep()).count() > 1 {
+            return None;
+        }
+        self.state.fresh.clear();
+        self.state.flash = None;
+        for update in &updates {
+            fold(&mut self.state, update);
+        }
+        let mut next = Next::default();
+        for (index, (node, _)) in frontier.iter().enumerate() {
+            let spec = self.spec(*node).clone();
+            if let (Some(wiring), Some((variant, carried))) = (&spec.route, &routes[index]) {
+                let wires = &wiring[usize::from(*variant)].wires;
+                self.take_all(&mut next, (Some(*node), 1), usize::from(*variant), wires, carried);
+            }
+            let first = index == 0 || frontier[index - 1].0 != *node;
+            if first {
+                self.leave(&mut next, *node, &spec);
+            }
+        }
+        Some(next)
+    }
+
+    /// What is followed once for a node: plain edges, joins, branches.
+    fn leave(&mut self, next: &mut Next, node: NodeIx, spec: &NodeSpec) {
+        for (place, wire) in spec.edges.iter().enumerate() {
+            self.take(next, (Some(node), 0, place), *wire, None);
+        }
+        for (place, join) in self.topology.joins.iter().enumerate() {
+            if join.sources.iter().any(|source| source.node == Some(node)) {
+                self.joins[place].push(node);
+            }
+        }
+        for (number, branch) in spec.branches.iter().enumerate() {
+            let each: Vec<bool> = branch.variants.iter().map(|variant| variant.each).collect();
+            let (variant, carried) = self.script.branch(node, number, &self.state, &each);
+            let wires = &branch.variants[usize::from(variant)].wires;
+            self.take_all(next, (Some(node), 2 + number), usize::from(variant), wires, &carried);
+        }
+    }
+
+    fn take_all(
+        &mut self,
+        next: &mut Next,
+        from: (Option<NodeIx>, usize),
+        variant: usize,
+        wires: &[Wire],
+        carried: &Carried,
+    ) {
+        for (number, wire) in wires.iter().enumerate() {
+            let place = (from.0, from.1, variant * 100 + number);
+            match carried {
+                Carried::Nothing => self.take(next, place, *wire, None),
+                Carried::One(payload) => self.take(next, place, *wire, Some(*payload)),
+                Carried::Each(payloads) => {
+                    payloads.iter().for_each(|payload| self.take(next, place, *wire, Some(*payload)));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, next: &mut Next, place: Place, wire: Wire, payload: Option<u64>) {
+        if let Some(most) = wire.at_most {
+            let (_, count) = self.crossed.entry(place).or_insert((most, 0));
+            *count += 1;
+            if *count > most && next.exhausted.is_none() {
+                next.exhausted = Some((place.0, wire.node));
+            }
+        }
+        let Some(target) = wire.node else { return };
+        if payload.is_some() || !next.tokens.contains(&(target, None)) {
+            next.tokens.push((target, payload));
+        }
+    }
+
+    /// The next superstep's activations in merge order.
+    fn frontier(&mut self, next: &mut Next) -> Vec<(NodeIx, Option<u64>)> {
+        for (place, join) in self.topology.joins.iter().enumerate() {
+            let arrived = |source: &Wire| source.node.is_some_and(|node| self.joins[place].contains(&node));
+            let Some(target) = join.target.node else { continue };
+            if join.sources.iter().all(arrived) {
+                self.joins[place].clear();
+                if !next.tokens.contains(&(target, None)) {
+                    next.tokens.push((target, None));
+                }
+            }
+        }
+        let mut frontier = std::mem::take(&mut next.tokens);
+        frontier.sort_by_key(|(node, _)| *node);
+        frontier
+    }
+
+    fn grant(&mut self) {
+        for (most, count) in self.crossed.values_mut() {
+            if count > most {
+                *count = 1;
+            }
+        }
+    }
+
+    fn spec(&self, node: NodeIx) -> &NodeSpec {
+        &self.topology.nodes[node.index()]
+    }
+}
+
+/// Folds one update in.
+pub(crate) fn fold(state: &mut SimState, update: &SimStateUpdate) {
+    state.log.extend(&update.log);
+    state.fresh.extend(&update.fresh);
+    state.of_run.extend(&update.of_run);
+    state.seen.extend(&update.seen);
+    for row in &update.rows {
+        match state.rows.iter_mut().find(|present| present.key == row.key) {
+            Some(present) => present.value = row.value,
+            None => state.rows.push(row.clone()),
+        }
+    }
+    if let Write::Set(number) = update.sum {
+        state.sum += number;
+    }
+    if let Write::Set(number) = update.cost {
+        state.cost += number;
+    }
+    if let Write::Set(number) = update.high {
+        state.high = state.high.max(number);
+    }
+    if let Write::Set(Some(number)) = update.low {
+        state.low = Some(state.low.map_or(number, |present| present.min(number)));
+    }
+    if let Write::Set(value) = update.last {
+        state.last = value;
+    }
+    if let Write::Set(value) = update.mark {
+        state.mark = value;
+    }
+    if let Write::Set(value) = update.flash {
+        state.flash = value;
+    }
+    if let Write::Set(value) = update.turned {
+        state.turned = turned(state.turned, value);
+    }
+}

@@ -1,0 +1,297 @@
+//! Random graphs that the checks accept: grown from the shapes that people draw, then bent a little.
+
+use std::sync::Arc;
+
+use statewright_engine_core::graph::{BranchSpec, JoinSpec, NodeSpec};
+use statewright_engine_core::{NodeIx, Plan, State, Topology, VariantWiring, Wire};
+
+use crate::reference::{End, Reference};
+use crate::rng::{Rng, mix};
+use crate::script::Script;
+use crate::state::SimState;
+
+const LABELS: [&str; 4] = ["A", "B", "C", "D"];
+const BUILDER: u64 = 1;
+
+/// A graph with the behaviour of its nodes.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What was declared.
+    pub topology: Topology,
+    /// The same, compiled.
+    pub plan: Arc<Plan>,
+    /// What the nodes do.
+    pub script: Script,
+    /// How many runs follow one another on the thread.
+    pub runs: usize,
+}
+
+impl Scenario {
+    /// The scenario of a seed. A run of it without faults has at most `activations_max` activations.
+    pub fn generate(seed: u64, activations_max: usize) -> Self {
+        for attempt in 0..40 {
+            let mut rng = Rng::new(mix(&[seed, attempt]));
+            let may_conflict = rng.chance(60);
+            let script =
+                Script { seed: rng.draw(), asks: rng.chance(400), marks: may_conflict || rng.chance(500) };
+            let topology = Maker::grow(&mut rng, script);
+            let topology = bent(&mut rng, topology, script);
+            let Ok(plan) = topology.clone().compile() else { continue };
+            let mut scenario = Self { topology, plan: Arc::new(plan), script, runs: rng.between(1, 2) };
+            if let Some(reference) = scenario.reference(SimState::default(), 0, 0, activations_max) {
+                scenario.script.marks &= may_conflict || !matches!(reference.end, End::Conflict { .. });
+                return scenario;
+            }
+        }
+        let script = Script { seed, asks: false, marks: false };
+        let topology = Maker::chain(script);
+        // A chain of one node always compiles; if it ever does not, the empty plan shows it at once.
+        let plan = topology.clone().compile().unwrap_or_else(|problems| unreachable!("{problems}"));
+        Self { topology, plan: Arc::new(plan), script, runs: 1 }
+    }
+
+    /// What a run without faults does, from a state and the superstep before it; `None` if it takes too long.
+    pub fn reference(
+        &self,
+        state: SimState,
+        superstep: u64,
+        run: usize,
+        activations_max: usize,
+    ) -> Option<Reference> {
+        Reference::of(&self.topology, &self.script, state, superstep, run, activations_max)
+    }
+}
+
+fn wire(node: NodeIx) -> Wire {
+    Wire { node: Some(node), builder: BUILDER, at_most: None }
+}
+
+fn bounded(node: NodeIx, times: usize) -> Wire {
+    Wire { at_most: Some(times as u32), ..wire(node) }
+}
+
+const END: Wire = Wire { node: None, builder: 0, at_most: None };
+
+struct Maker<'a> {
+    rng: &'a mut Rng,
+    topology: Topology,
+    script: Script,
+    /// Nodes that every path passes, for loops to lead back to.
+    spine: Vec<NodeIx>,
+}
+
+impl Maker<'_> {
+    fn grow(rng: &mut Rng, script: Script) -> Topology {
+        let topology = Topology::new("simulated", BUILDER, SimState::SCHEMA);
+        let mut maker = Maker { rng, topology, script, spine: Vec::new() };
+        let mut last = maker.begin();
+        let segments = maker.rng.between(0, 3);
+        for _ in 0..segments {
+            maker.spine.push(last);
+            last = maker.segment(last, 2);
+        }
+        maker.direct(last, END);
+        maker.topology
+    }
+
+    fn chain(script: Script) -> Topology {
+        let mut topology = Topology::new("simulated", BUILDER, SimState::SCHEMA);
+        let mut maker =
+            Maker { rng: &mut Rng::new(0), topology: topology.clone(), script, spine: Vec::new() };
+        let only = maker.node();
+        maker.direct(only, END);
+        topology.nodes = maker.topology.nodes;
+        topology.start.push(wire(only));
+        topology
+    }
+
+    fn begin(&mut self) -> NodeIx {
+        if self.rng.chance(150) {
+            let arms: Vec<NodeIx> = (0..self.rng.between(2, 3)).map(|_| self.node()).collect();
+            self.topology.start.extend(arms.iter().map(|arm| wire(*arm)));
+            return self.joined(arms);
+        }
+        let first = self.node();
+        self.topology.start.push(wire(first));
+        first
+    }
+
+    fn node(&mut self) -> NodeIx {
+        let name = format!("n{}", self.topology.nodes.len());
+        self.topology.add_node(NodeSpec::new(name.into(), &[]))
+    }
+
+    fn direct(&mut self, from: NodeIx, to: Wire) {
+        self.topology.nodes[from.index()].edges.push(to);
+    }
+
+    /// A branch on the state, or a route of the node: which of both makes no difference to the shape.
+    fn choice(&mut self, from: NodeIx, by_route: bool, variants: Vec<(bool, Vec<Wire>)>) {
+        let spec = &mut self.topology.nodes[from.index()];
+        if by_route && spec.route.is_none() {
+            spec.route_variants = &LABELS[..variants.len().min(LABELS.len())];
+            spec.route = Some(wirings(variants));
+        } else {
+            add_branch(spec, from, self.script, variants);
+        }
+    }
+
+    fn joined(&mut self, sources: Vec<NodeIx>) -> NodeIx {
+        let target = self.node();
+        let sources = sources.into_iter().map(wire).collect();
+        self.topology.joins.push(JoinSpec { target: wire(target), sources });
+        target
+    }
+
+    /// Continues behind a node that has no way out yet; gives the next such node.
+    fn segment(&mut self, from: NodeIx, depth: usize) -> NodeIx {
+        let shape = self.rng.weighted(&[3, 4, 4, 4, 4, 2, 1]);
+        match shape {
+            Some(1) => self.diamond(from, depth),
+            Some(2) => self.alternatives(from, depth),
+            Some(3) => self.fan_out(from),
+            Some(4) => self.looped(from),
+            Some(5) => self.unequal(from),
+            Some(6) => self.early_end(from),
+            _ => self.straight(from),
+        }
+    }
+
+    fn straight(&mut self, from: NodeIx) -> NodeIx {
+        let next = self.node();
+        self.direct(from, wire(next));
+        next
+    }
+
+    fn diamond(&mut self, from: NodeIx, depth: usize) -> NodeIx {
+        let mut tails = Vec::new();
+        for _ in 0..self.rng.between(2, 4) {
+            let mut tail = self.straight(from);
+            if depth > 0 && self.rng.chance(300) {
+                tail = if self.rng.chance(500) { self.straight(tail) } else { self.diamond(tail, depth - 1) };
+            }
+            tails.push(tail);
+        }
+        self.joined(tails)
+    }
+
+    fn alternatives(&mut self, from: NodeIx, depth: usize) -> NodeIx {
+        let mut wires = Vec::new();
+        let mut tails = Vec::new();
+        for _ in 0..self.rng.between(1, 3) {
+            let arm = self.node();
+            wires.push((false, vec![wire(arm)]));
+            tails.push(if depth > 0 && self.rng.chance(350) { self.segment(arm, depth - 1) } else { arm });
+        }
+        let target = self.node();
+        if wires.len() < 2 || self.rng.chance(300) {
+            wires.push((false, vec![wire(target)]));
+        }
+        for tail in tails {
+            self.direct(tail, wire(target));
+        }
+        let by_route = self.rng.chance(500);
+        self.choice(from, by_route, wires);
+        target
+    }
+
+    fn fan_out(&mut self, from: NodeIx) -> NodeIx {
+        let worker = self.node();
+        let target = self.node();
+        let mut wires = vec![(true, vec![wire(worker)])];
+        if self.rng.chance(600) {
+            wires.push((false, vec![wire(target)]));
+        }
+        if self.rng.chance(400) {
+            // Every worker hands its own result on.
+            let second = self.node();
+            self.choice(worker, true, vec![(false, vec![wire(second)])]);
+            self.direct(second, wire(target));
+        } else {
+            self.direct(worker, wire(target));
+        }
+        let by_route = self.rng.chance(700);
+        self.choice(from, by_route, wires);
+        target
+    }
+
+    fn looped(&mut self, from: NodeIx) -> NodeIx {
+        let next = self.node();
+        let back = if self.rng.chance(400) || self.spine.is_empty() {
+            from
+        } else {
+            self.spine[self.rng.below(self.spine.len())]
+        };
+        let times = self.rng.between(1, 3);
+        let by_route = self.rng.chance(400);
+        self.choice(from, by_route, vec![(false, vec![bounded(back, times)]), (false, vec![wire(next)])]);
+        next
+    }
+
+    /// Paths of unequal length into one node, which runs for each.
+    fn unequal(&mut self, from: NodeIx) -> NodeIx {
+        let short = self.straight(from);
+        let long = self.straight(from);
+        let longer = self.straight(long);
+        let target = self.node();
+        self.direct(short, wire(target));
+        self.direct(longer, wire(target));
+        self.topology.nodes[target.index()].any = true;
+        target
+    }
+
+    fn early_end(&mut self, from: NodeIx) -> NodeIx {
+        let next = self.node();
+        let by_route = self.rng.chance(500);
+        self.choice(from, by_route, vec![(false, vec![END]), (false, vec![wire(next)])]);
+        next
+    }
+}
+
+fn wirings(variants: Vec<(bool, Vec<Wire>)>) -> Vec<VariantWiring> {
+    let numbered = variants.into_iter().enumerate();
+    numbered.map(|(number, (each, wires))| VariantWiring { label: LABELS[number % 4], each, wires }).collect()
+}
+
+fn add_branch(spec: &mut NodeSpec, node: NodeIx, script: Script, variants: Vec<(bool, Vec<Wire>)>) {
+    let each = variants.iter().map(|(each, _)| *each).collect();
+    let decide = script.branch_function(node, spec.branches.len(), each);
+    spec.branches.push(BranchSpec { decide, variants: wirings(variants) });
+}
+
+/// Adds edges that nobody planned, as long as the checks accept the graph.
+fn bent(rng: &mut Rng, mut topology: Topology, script: Script) -> Topology {
+    if !rng.chance(400) {
+        return topology;
+    }
+    for _ in 0..rng.between(1, 3) {
+        let mut changed = topology.clone();
+        let count = changed.nodes.len();
+        let (from, to, other) = (rng.below(count), rng.below(count), rng.below(count));
+        let [to, other] = [to, other].map(|place| NodeIx(place as u32));
+        let target = if rng.chance(500) { bounded(to, rng.between(1, 2)) } else { wire(to) };
+        let spec = &mut changed.nodes[from];
+        match rng.below(4) {
+            0 => spec.edges.push(target),
+            1 => {
+                add_branch(
+                    spec,
+                    NodeIx(from as u32),
+                    script,
+                    vec![(false, vec![target]), (false, vec![END])],
+                );
+            }
+            2 => add_branch(
+                spec,
+                NodeIx(from as u32),
+                script,
+                vec![(rng.chance(300), vec![target, wire(other)])],
+            ),
+            _ => changed.nodes[to.index()].any ^= true,
+        }
+        if changed.clone().compile().is_ok() {
+            topology = changed;
+        }
+    }
+    topology
+}

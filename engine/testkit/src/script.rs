@@ -1,0 +1,175 @@
+//! What simulated nodes do: pure functions of the node, the activation, its input and the state that it sees. How
+//! often a node is run, and in which order nodes finish, changes nothing about what it returns.
+
+use statewright_engine_core::graph::BranchFn;
+use statewright_engine_core::{ActivationId, Decision, NodeIx, Payload, Payloads, State};
+
+use crate::rng::{digest, mix};
+use crate::state::{Row, SimState, SimStateUpdate};
+
+/// What travels along the edges of a variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// Nothing.
+    Nothing,
+    /// One number.
+    One(u64),
+    /// A fan-out.
+    Each(Vec<u64>),
+}
+
+impl Carried {
+    /// The engine's form of a choice.
+    pub fn decision(&self, variant: u16) -> Decision {
+        let payloads = match self {
+            Carried::Nothing => Payloads::None,
+            Carried::One(number) => Payloads::One(Payload::live(*number)),
+            Carried::Each(numbers) => {
+                Payloads::Each(numbers.iter().map(|number| Payload::live(*number)).collect())
+            }
+        };
+        Decision { variant, payloads }
+    }
+}
+
+/// The behaviour of all nodes and branches of a simulated graph.
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// Whether nodes ask questions.
+    pub asks: bool,
+    /// Whether nodes write the replace-channel, so that parallel ones may conflict.
+    pub marks: bool,
+}
+
+/// One execution of a node, before it has a result.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// The node.
+    pub node: NodeIx,
+    /// The activation.
+    pub activation: ActivationId,
+    /// What travelled along the edge.
+    pub input: Option<u64>,
+    /// The state that the node sees.
+    pub state: &'a SimState,
+}
+
+impl Script {
+    fn hash(&self, visit: &Visit<'_>, purpose: u64) -> u64 {
+        let ActivationId { superstep, index } = visit.activation;
+        let input = visit.input.map_or(0, |input| input.wrapping_add(1));
+        mix(&[
+            self.seed,
+            purpose,
+            u64::from(visit.node.0),
+            superstep,
+            u64::from(index),
+            input,
+            digest(visit.state),
+        ])
+    }
+
+    /// The name of the question that this activation asks, if it asks one.
+    pub fn question(&self, visit: &Visit<'_>) -> Option<String> {
+        let hash = self.hash(visit, 1);
+        (self.asks && hash.is_multiple_of(5)).then(|| format!("q{}", hash % 7))
+    }
+
+    /// The right answer to the question with this name.
+    pub fn answer(&self, visit: &Visit<'_>) -> u64 {
+        self.hash(visit, 2) % 1000
+    }
+
+    /// What the node writes; `answer` is what it was told, if it asked.
+    pub fn update(&self, visit: &Visit<'_>, answer: Option<u64>) -> SimStateUpdate {
+        let hash = mix(&[self.hash(visit, 3), answer.map_or(0, |answer| answer + 1)]);
+        let value = hash >> 40;
+        let writes = |bit: u32| (hash >> bit) & 1 == 1;
+        let mut update = SimState::update();
+        if writes(0) {
+            update = update.log(value);
+        }
+        if writes(1) {
+            update = update.sum(value % 100);
+        }
+        if writes(2) {
+            update = update.high(value % 5000);
+        }
+        if writes(3) {
+            update = update.low(value % 5000);
+        }
+        if writes(4) {
+            update = if writes(5) { update.last(value) } else { update.clear_last() };
+        }
+        if writes(6) && writes(7) {
+            update =
+                update.rows(Row { key: value % 6, value }).rows(Row { key: value % 5, value: value + 1 });
+        }
+        if writes(8) {
+            update = update.seen(value % 9);
+        }
+        if writes(9) {
+            update = update.turned(value);
+        }
+        if writes(10) {
+            update = update.extend_fresh([value, value + 1]);
+        }
+        if writes(11) {
+            update = update.flash(value);
+        }
+        if writes(12) {
+            update = update.of_run(value);
+        }
+        if writes(13) {
+            update = update.cost(1);
+        }
+        if self.marks && writes(14) {
+            update = update.mark(value);
+        }
+        update
+    }
+
+    /// The route that the node returns, of so many variants; `each` says which of them fan out.
+    pub fn route(&self, visit: &Visit<'_>, each: &[bool]) -> (u16, Carried) {
+        choose(self.hash(visit, 4), each)
+    }
+
+    /// What a branch chooses, of so many variants.
+    pub fn branch(&self, node: NodeIx, branch: usize, state: &SimState, each: &[bool]) -> (u16, Carried) {
+        choose(mix(&[self.seed, 5, u64::from(node.0), branch as u64, digest(state)]), each)
+    }
+
+    /// The same for the engine.
+    pub fn branch_function(self, node: NodeIx, branch: usize, each: Vec<bool>) -> BranchFn {
+        std::sync::Arc::new(move |state| {
+            let default = SimState::default();
+            let state = state.downcast_ref::<SimState>().unwrap_or(&default);
+            let (variant, carried) = self.branch(node, branch, state, &each);
+            carried.decision(variant)
+        })
+    }
+
+    /// The input of a run.
+    pub fn input(&self, run: usize) -> SimStateUpdate {
+        let hash = mix(&[self.seed, 6, run as u64]);
+        let update = SimState::update().log(hash % 100).of_run(hash % 90).cost(3).fresh(hash % 80);
+        if hash.is_multiple_of(3) {
+            update.last(hash % 70).rows(Row { key: 1, value: hash % 60 })
+        } else {
+            update
+        }
+    }
+}
+
+fn choose(hash: u64, each: &[bool]) -> (u16, Carried) {
+    let variant = hash % each.len().max(1) as u64;
+    let many = (hash >> 8) % 5;
+    let carried = match (each.get(variant as usize), (hash >> 16) % 2) {
+        (Some(true), _) => Carried::Each((0..many).map(|number| (hash >> 24) % 50 + number).collect()),
+        (_, 0) => Carried::One((hash >> 24) % 50),
+        _ => Carried::Nothing,
+    };
+    (variant as u16, carried)
+}

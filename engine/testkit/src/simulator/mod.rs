@@ -1,0 +1,88 @@
+//! One seed, one history: a random graph on a machine that crashes, with a store that is slow and an operator who
+//! interferes. Everything that happens is drawn from the seed; nothing here reads a clock.
+
+mod process;
+mod recovery;
+mod watch;
+mod world;
+
+use std::fmt;
+
+use statewright_engine_core::graph::Format;
+
+use self::world::World;
+
+/// What a history was like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The seed.
+    pub seed: u64,
+    /// How many things happened.
+    pub steps: usize,
+    /// How many journal entries there are at the end.
+    pub entries: usize,
+    /// How often nodes were executed.
+    pub executions: usize,
+    /// How often the process died.
+    pub crashes: usize,
+    /// How many drives ended by themselves.
+    pub stops: usize,
+    /// How many runs were cancelled.
+    pub cancels: usize,
+    /// How many snapshots there are at the end.
+    pub snapshots: usize,
+    /// How many runs finished although something still waited at a join.
+    pub starved: usize,
+    /// How many prefixes of the journal were recovered in two ways and compared.
+    pub prefixes: usize,
+}
+
+/// A promise that was broken, with everything that led to it.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The seed that shows it.
+    pub seed: u64,
+    /// What is wrong.
+    pub what: String,
+    /// The graph, and what happened, one line for each step.
+    pub trace: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}: {}\n{}", self.seed, self.what, self.trace)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Plays the history of a seed and checks it.
+///
+/// # Errors
+/// The first promise that was broken, with a trace.
+pub fn simulate(seed: u64) -> Result<History, Box<Violation>> {
+    match played(seed, false) {
+        Ok(world) => Ok(world.history()),
+        // The same again, this time with a trace.
+        Err((what, _)) => {
+            let trace =
+                played(seed, true).map_or_else(|(_, trace)| trace, |_| "it does not happen again".to_owned());
+            Err(Box::new(Violation { seed, what, trace }))
+        }
+    }
+}
+
+fn played(seed: u64, traced: bool) -> Result<World, (String, String)> {
+    let mut world = World::new(seed, traced);
+    match world.play().and_then(|()| world.audit()) {
+        Ok(()) => Ok(world),
+        Err(what) => {
+            let mut trace =
+                format!("{:?}\n{}", world.options, world.scenario.plan.render(Format::Terminal, None));
+            for (number, step) in world.trace.iter().flatten().enumerate() {
+                trace.push_str(&format!("\n{number:5} {step}"));
+            }
+            Err((what, trace))
+        }
+    }
+}

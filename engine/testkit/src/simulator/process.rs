@@ -1,0 +1,334 @@
+//! A process that drives the execution: takes its actions, runs nodes, acknowledges writes, in any order that a real
+//! driver, store and scheduler could bring about, and in some that none should.
+
+use std::sync::Arc;
+
+use statewright_engine_core::{
+    Action, ActivationId, Event, Execution, Failure, FailureKind, Interrupt, Journaling, Notice, Outcome,
+    Seq, State, Status, Task, UpdateValue,
+};
+
+use super::watch::Content;
+use super::world::{World, run_number};
+use crate::script::Visit;
+use crate::state::{SimState, panic_in_reducer};
+
+const WRONG: &[u8] = b"wrong";
+
+/// One life of a driver.
+pub(super) struct Process {
+    pub(super) execution: Execution,
+    pub(super) driving: bool,
+    /// Whether it has done nothing yet.
+    pub(super) fresh: bool,
+    running: Vec<Task>,
+    /// Executions that ended or were dropped, and may report once more.
+    past: Vec<(ActivationId, u32)>,
+}
+
+impl Process {
+    pub(super) fn new(execution: Execution) -> Self {
+        Self { execution, driving: false, fresh: true, running: Vec::new(), past: Vec::new() }
+    }
+
+    pub(super) fn drop_running(&mut self) {
+        self.past.extend(self.running.drain(..).map(|task| (task.activation, task.attempt)));
+    }
+}
+
+impl World {
+    /// One thing that happens during a drive. Says whether the process lives on.
+    pub(super) fn drive(&mut self, process: &mut Process) -> Result<bool, String> {
+        let habits = self.habits;
+        let when = |there: bool, weight: usize| if there { weight } else { 0 };
+        let unacked = (self.disk.len() as Seq) > self.acked;
+        let open = matches!(process.execution.status(), Status::Open);
+        let weights = [
+            habits.poll,
+            when(unacked, habits.ack),
+            when(!process.running.is_empty(), habits.complete),
+            when(!process.past.is_empty(), habits.late),
+            habits.drain,
+            when(open, habits.cancel),
+            when(self.may_crash(), habits.crash),
+            habits.noise,
+            habits.answer,
+        ];
+        match self.rng.weighted(&weights) {
+            Some(1) => self.acknowledge(process)?,
+            Some(2) => self.complete(process)?,
+            Some(3) => self.late(process)?,
+            Some(4) => {
+                self.note(|| "drain".to_owned());
+                process
+                    .execution
+                    .handle(0, Event::Drain)
+                    .map_err(|refused| format!("the drain is refused: {refused}"))?;
+            }
+            Some(5) => self.cancel(process)?,
+            Some(6) => {
+                self.crash();
+                return Ok(false);
+            }
+            Some(7) => self.noise(process)?,
+            Some(8) => {
+                let questions = process.execution.interrupts();
+                if !questions.is_empty() {
+                    let place = self.rng.below(questions.len());
+                    self.answer(process, questions[place].clone())?;
+                }
+            }
+            _ => self.poll(process)?,
+        }
+        Ok(true)
+    }
+
+    fn poll(&mut self, process: &mut Process) -> Result<(), String> {
+        let Some(action) = process.execution.poll_action() else {
+            let quiet = process.running.is_empty() && self.acked == self.disk.len() as Seq;
+            return if quiet { Err("the drive neither runs nor stops".to_owned()) } else { Ok(()) };
+        };
+        match action {
+            Action::Persist(entry) => {
+                self.note(|| {
+                    format!("write entry {} ({:?}, {} bytes)", entry.seq, entry.kind, entry.bytes.len())
+                });
+                if self.options.journaling == Journaling::Off {
+                    return Err("an entry is written although nothing is to be stored".to_owned());
+                }
+                let content = Content::read(&entry)?;
+                self.watch.see(entry.seq, &content)?;
+                self.contents.push(content);
+                self.disk.push(entry);
+            }
+            Action::Run(task) => self.run(process, task)?,
+            Action::Emit(Notice::Committed { seq, .. }) if seq > self.acked => {
+                return Err(format!(
+                    "a commit is announced before entry {seq} is durable (durable: {})",
+                    self.acked
+                ));
+            }
+            Action::Emit(_) => {}
+            Action::Stop(outcome) => self.stop(process, &outcome)?,
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, process: &mut Process, task: Task) -> Result<(), String> {
+        let Task { activation, attempt, node, .. } = task;
+        self.note(|| format!("run {activation} (node {}, attempt {attempt})", node.0));
+        self.history.executions += 1;
+        if self.done.contains(&activation) {
+            return Err(format!("activation {activation} runs although its end was acknowledged"));
+        }
+        if self.options.journaling != Journaling::Off {
+            self.watch.may_run(activation, self.acked)?;
+        }
+        if process.running.iter().any(|other| other.activation == activation) {
+            return Err(format!("activation {activation} runs twice at the same time"));
+        }
+        let expected = self.expected.get(run_number(&process.execution));
+        let input = input(&task)?;
+        let wanted = expected.and_then(|expected| expected.activation(activation));
+        if wanted != Some((node, input)) {
+            return Err(format!(
+                "activation {activation} is node {} with the input {input:?}, the reference has {wanted:?}",
+                node.0
+            ));
+        }
+        let seen = task.state.downcast_ref::<SimState>();
+        let wanted = expected.and_then(|expected| expected.state_at(activation.superstep));
+        if seen != wanted {
+            return Err(format!(
+                "activation {activation} sees another state than the reference:\n  sees     {seen:?}\n  expected {wanted:?}"
+            ));
+        }
+        process.running.push(task);
+        Ok(())
+    }
+
+    fn stop(&mut self, process: &mut Process, outcome: &Outcome) -> Result<(), String> {
+        self.note(|| format!("stop: {outcome:?}"));
+        self.history.stops += 1;
+        process.driving = false;
+        if self.options.journaling != Journaling::Off {
+            self.watch.may_stop(self.acked)?;
+        }
+        if !process.running.is_empty() {
+            return Err(format!("the drive stops while {} nodes run", process.running.len()));
+        }
+        let fits = match (outcome, process.execution.status()) {
+            // Questions may have been answered since.
+            (Outcome::Paused(_) | Outcome::Failed(_) | Outcome::Drained, Status::Open) => true,
+            (Outcome::Paused(_), Status::Stopped(Outcome::Paused(_))) => true,
+            (outcome, Status::Stopped(status)) => *outcome == status,
+            _ => false,
+        };
+        if !fits {
+            return Err(format!(
+                "the drive ends with {outcome:?}, the thread stands at {:?}",
+                process.execution.status()
+            ));
+        }
+        if self.options.journaling == Journaling::AtEnd {
+            self.done.extend(self.ended.drain(..).map(|(activation, _)| activation));
+        }
+        Ok(())
+    }
+
+    /// The store reports that a part of what it was sent is durable.
+    fn acknowledge(&mut self, process: &mut Process) -> Result<(), String> {
+        let sent = self.disk.len();
+        self.acked = self.rng.between(self.acked as usize + 1, sent) as Seq;
+        let acked = self.acked;
+        self.note(|| format!("acknowledge up to {acked} of {sent}"));
+        if self.options.journaling == Journaling::Each {
+            let durable =
+                self.ended.iter().filter(|(_, seq)| *seq <= acked).map(|(activation, _)| *activation);
+            self.done.extend(durable);
+            self.ended.retain(|(_, seq)| *seq > acked);
+        }
+        let reported = process.execution.handle(self.history.steps as u64, Event::Persisted { seq: acked });
+        reported.map_err(|refused| format!("an acknowledgement is refused: {refused}"))
+    }
+
+    /// One of the running nodes reports.
+    fn complete(&mut self, process: &mut Process) -> Result<(), String> {
+        let place = self.rng.below(process.running.len());
+        let task = process.running.swap_remove(place);
+        let Task { activation, node, attempt, .. } = task;
+        process.past.push((activation, attempt));
+        let state: Arc<SimState> = task.state.clone().downcast().unwrap_or_default();
+        let visit = Visit { node, activation, input: input(&task)?, state: &state };
+        let script = self.scenario.script;
+        let mut answer = None;
+        if let Some(name) = script.question(&visit) {
+            let given = task.answers.as_deref().unwrap_or_default().iter().find(|given| given.name == name);
+            match given.map(|given| given.value.as_slice()) {
+                None => {
+                    self.note(|| format!("{activation} asks {name}"));
+                    let question = script.answer(&visit).to_le_bytes().to_vec();
+                    return self.report(process, Event::Asked { activation, attempt, name, question });
+                }
+                Some(WRONG) => {
+                    self.note(|| format!("{activation} rejects the answer to {name}"));
+                    let reason = "it is wrong".to_owned();
+                    return self.report(process, Event::AnswerRejected { activation, attempt, name, reason });
+                }
+                Some(value) => answer = value.try_into().ok().map(u64::from_le_bytes),
+            }
+        }
+        let failed = self.failures.entry(activation).or_insert(0);
+        if *failed < 2 && self.rng.chance(self.habits.fail) {
+            *failed += 1;
+            self.note(|| format!("{activation} fails"));
+            let failure = Failure::new("SIM-1", FailureKind::Transient, "simulated");
+            return self.report(process, Event::Failed { activation, attempt, failure });
+        }
+        let route = self.scenario.topology.nodes[node.index()].route.as_ref();
+        let decision = route.map(|wiring| {
+            let each: Vec<bool> = wiring.iter().map(|variant| variant.each).collect();
+            let (variant, carried) = script.route(&visit, &each);
+            carried.decision(variant)
+        });
+        let update = UpdateValue::live(script.update(&visit, answer));
+        drop((task, state));
+        self.note(|| format!("{activation} finishes (attempt {attempt})"));
+        panic_in_reducer(self.rng.chance(self.habits.panic));
+        let reported = self.report(process, Event::Finished { activation, attempt, update, decision });
+        panic_in_reducer(false);
+        self.ended.push((activation, process.execution.last_seq()));
+        reported
+    }
+
+    fn report(&mut self, process: &mut Process, event: Event) -> Result<(), String> {
+        let reported = process.execution.handle(self.history.steps as u64, event);
+        reported.map_err(|refused| format!("a report is refused: {refused}"))?;
+        self.check_state(&process.execution)
+    }
+
+    /// An execution that has ended or was superseded reports again, with something else.
+    fn late(&mut self, process: &mut Process) -> Result<(), String> {
+        let (activation, attempt) = process.past[self.rng.below(process.past.len())];
+        let attempt = attempt.saturating_sub(self.rng.below(2) as u32);
+        let current = |task: &Task| task.activation == activation && task.attempt == attempt;
+        if process.running.iter().any(current) {
+            return Ok(());
+        }
+        self.note(|| format!("{activation} reports once more (attempt {attempt})"));
+        let event = match self.rng.below(3) {
+            0 => {
+                let failure = Failure::permanent("SIM-2", "too late");
+                Event::Failed { activation, attempt, failure }
+            }
+            1 => Event::Asked { activation, attempt, name: "late".to_owned(), question: Vec::new() },
+            _ => {
+                let update = UpdateValue::live(SimState::update().log(u64::MAX));
+                Event::Finished { activation, attempt, update, decision: None }
+            }
+        };
+        self.unmoved(process, event, false)
+    }
+
+    /// Events that change nothing, whatever the state.
+    pub(super) fn noise(&mut self, process: &mut Process) -> Result<(), String> {
+        let status = process.execution.status();
+        let over = matches!(status, Status::Empty | Status::Stopped(Outcome::Finished | Outcome::Cancelled));
+        self.note(|| "an operator tries something that is not possible".to_owned());
+        let event = match self.rng.below(4) {
+            0 if over => Event::Resume,
+            1 if over => Event::Cancel,
+            0 | 1 => {
+                Event::Start { run: "r9".into(), input: UpdateValue::live(SimState::update().log(7u64)) }
+            }
+            2 => Event::Answered { interrupt: "nobody@0.0".to_owned(), value: vec![1] },
+            _ => {
+                self.unmoved(process, Event::Persisted { seq: self.acked / 2 }, false)?;
+                let activation = ActivationId { superstep: process.execution.superstep() + 1, index: 0 };
+                let event =
+                    Event::Finished { activation, attempt: 1, update: UpdateValue::Empty, decision: None };
+                return self.unmoved(process, event, false);
+            }
+        };
+        self.unmoved(process, event, true)
+    }
+
+    fn unmoved(&mut self, process: &mut Process, event: Event, refused: bool) -> Result<(), String> {
+        let stand =
+            |execution: &Execution| (format!("{execution:?}"), execution.status(), execution.last_seq());
+        let before = stand(&process.execution);
+        let what = format!("{event:?}");
+        let answer = process.execution.handle(self.history.steps as u64, event);
+        if answer.is_err() != refused {
+            return Err(format!("{what} should {}be refused: {answer:?}", if refused { "" } else { "not " }));
+        }
+        if stand(&process.execution) != before {
+            return Err(format!(
+                "{what} changed the execution:\n  before {before:?}\n  after  {:?}",
+                stand(&process.execution)
+            ));
+        }
+        self.check_state(&process.execution)
+    }
+
+    /// Somebody answers a question, sometimes with nonsense.
+    pub(super) fn answer(&mut self, process: &mut Process, question: Interrupt) -> Result<(), String> {
+        let wrong = self.rng.chance(self.habits.wrong);
+        self.note(|| format!("answer {}{}", question.id, if wrong { " wrongly" } else { "" }));
+        let value = if wrong { WRONG.to_vec() } else { question.question };
+        let answered = process
+            .execution
+            .handle(self.history.steps as u64, Event::Answered { interrupt: question.id, value });
+        answered.map_err(|refused| format!("an answer is refused: {refused}"))
+    }
+}
+
+fn input(task: &Task) -> Result<Option<u64>, String> {
+    if task.input.is_unit() {
+        return Ok(None);
+    }
+    task.input
+        .read::<u64>()
+        .map(Some)
+        .map_err(|error| format!("the input of {} cannot be read: {error}", task.activation))
+}

@@ -1,0 +1,103 @@
+//! The oracle on recovery: a thread that is put together from any snapshot and the entries behind it is the thread
+//! that its whole journal gives.
+
+use std::sync::Arc;
+
+use statewright_engine_core::{
+    Action, Entry, EntryKind, Event, Execution, Options, Outcome, Plan, Recovery, RunId, Seq, Status,
+    TypedCell, UpdateValue,
+};
+
+use crate::state::SimState;
+
+/// Recovers from the snapshot at this position, or from the whole journal, reading nothing but what is asked for.
+pub(super) fn recover(
+    plan: &Arc<Plan>,
+    options: Options,
+    entries: &[Entry],
+    snapshot: Option<Seq>,
+) -> Result<Execution, String> {
+    let at = |seq: Seq| entries.get(usize::try_from(seq).ok()?.checked_sub(1)?);
+    let from = |error: &dyn std::fmt::Display| match snapshot {
+        Some(seq) => format!("recovery from the snapshot at entry {seq} of {} fails: {error}", entries.len()),
+        None => format!("recovery from {} entries fails: {error}", entries.len()),
+    };
+    let cell = Box::new(TypedCell::<SimState>::new());
+    let recovery =
+        Recovery::new(plan.clone(), cell, options, snapshot.and_then(at)).map_err(|error| from(&error))?;
+    let needed = recovery.needs();
+    let referenced: Vec<Entry> =
+        needed.iter().flat_map(|(first, last)| *first..=*last).filter_map(at).cloned().collect();
+    let tail = entries.get(recovery.tail_from() as usize - 1..).unwrap_or_default();
+    recovery.finish(&referenced, tail).map_err(|error| from(&error))
+}
+
+/// The positions of the snapshots among these entries.
+pub(super) fn snapshots(entries: &[Entry]) -> Vec<Seq> {
+    entries.iter().filter(|entry| entry.kind == EntryKind::Snapshot).map(|entry| entry.seq).collect()
+}
+
+/// Checks that a snapshot says the same as the whole journal: about the state, the activations, and everything that a
+/// driver who takes the thread up would write down next.
+pub(super) fn same(
+    whole: Execution,
+    plan: &Arc<Plan>,
+    options: Options,
+    entries: &[Entry],
+    snapshot: Seq,
+) -> Result<(), String> {
+    let short = recover(plan, options, entries, Some(snapshot))?;
+    let (left, right) = (stand(&whole)?, stand(&short)?);
+    if left != right {
+        return Err(format!(
+            "with {} entries the whole journal and the snapshot at entry {snapshot} differ:\n  whole    {left}\n  snapshot {right}",
+            entries.len()
+        ));
+    }
+    let (left, right) = (next(whole)?, next(short)?);
+    if left == right {
+        return Ok(());
+    }
+    let place = left.iter().zip(&right).position(|(a, b)| a != b).unwrap_or(left.len().min(right.len()));
+    Err(format!(
+        "with {} entries a driver writes something else after the snapshot at entry {snapshot} than after the whole journal:\n  whole    {}\n  snapshot {}",
+        entries.len(),
+        describe(left.get(place)),
+        describe(right.get(place))
+    ))
+}
+
+/// Everything that can be seen of an execution from outside.
+fn stand(execution: &Execution) -> Result<String, String> {
+    let image = execution.cell().image(&|_| true).map_err(|error| error.to_string())?;
+    let run = execution.run();
+    Ok(format!("{:?} {run:?} {} {execution:?} {image:?}", execution.status(), execution.superstep()))
+}
+
+/// What is written when the thread is taken up and drained at once: it ends in a snapshot, which holds everything.
+fn next(mut execution: Execution) -> Result<Vec<Entry>, String> {
+    let event = match execution.status() {
+        Status::Empty | Status::Stopped(Outcome::Finished | Outcome::Cancelled) => {
+            Event::Start { run: RunId::new("probe"), input: UpdateValue::Empty }
+        }
+        _ => Event::Resume,
+    };
+    execution.handle(1, event).map_err(|error| error.to_string())?;
+    execution.handle(1, Event::Drain).map_err(|error| error.to_string())?;
+    let mut entries = Vec::new();
+    while let Some(action) = execution.poll_action() {
+        if let Action::Persist(entry) = action {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+fn describe(entry: Option<&Entry>) -> String {
+    use statewright_engine_core::journal::{Record, SnapshotBody, decode};
+    let Some(entry) = entry else { return "nothing".to_owned() };
+    match entry.kind {
+        EntryKind::Record => format!("{:?}", decode::<Record>(&entry.bytes)),
+        EntryKind::Snapshot => format!("{:?}", decode::<SnapshotBody>(&entry.bytes)),
+    }
+}

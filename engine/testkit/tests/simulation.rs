@@ -1,0 +1,26 @@
+//! Ten thousand whole histories.
+
+use statewright_engine_testkit::{History, simulate};
+
+#[test]
+fn ten_thousand_histories_keep_every_promise() {
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let histories = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|first| scope.spawn(move || all((first..10_000).step_by(threads as usize))))
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<History>>()
+    });
+    // A simulator that no longer crashes, pauses or snapshots would pass without proving anything.
+    let total = |count: fn(&History) -> usize| histories.iter().map(count).sum::<usize>();
+    assert_eq!(histories.len(), 10_000);
+    assert!(total(|h| h.crashes) > 5_000, "too few crashes");
+    assert!(total(|h| h.snapshots) > 10_000, "too few snapshots");
+    assert!(total(|h| h.prefixes) > 5_000, "too few prefixes were compared");
+    assert!(total(|h| h.cancels) > 100, "too few runs were cancelled");
+    assert!(total(|h| h.executions) > 50_000, "too few executions");
+}
+
+fn all(seeds: impl Iterator<Item = u64>) -> Vec<History> {
+    seeds.map(|seed| simulate(seed).unwrap_or_else(|violation| panic!("{violation}"))).collect()
+}

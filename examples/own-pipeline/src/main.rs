@@ -1,0 +1,9 @@
+//! A program with a graph of its own, and every command of `statewright`.
+
+mod letter;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    statewright::App::new().graph("letter", letter::letter).main()
+}

@@ -1,0 +1,24 @@
+//! What a prompt is made of: counted tokens, and passages of a Markdown folder that a question is about.
+//!
+//! - [`tokens`] counts tokens exactly.
+//! - [`corpus`] loads a folder of Markdown and cuts it into chunks by headings, [`chunk`] does the cutting.
+//! - [`bm25`] ranks texts for a query, [`analyse`] turns text into index terms.
+//! - [`docs_search`] puts these together and returns passages with citations that resolve to bytes.
+//! - [`pack`] chooses the passages that fit into a token budget.
+//!
+//! Not here: models, prompts, graphs, embeddings and anything that is stored.
+
+pub mod analyse;
+pub mod bm25;
+pub mod chunk;
+pub mod citation;
+pub mod corpus;
+pub mod docs_search;
+mod error;
+pub mod pack;
+mod sentences;
+pub mod tokens;
+
+pub use citation::Citation;
+pub use docs_search::{DocsIndex, Passage};
+pub use error::ContextError;

@@ -1,0 +1,15 @@
+//! Chat models behind the port of `statewright-nodes-ports`: `offline`, `scripted` and OpenAI-compatible endpoints.
+//!
+//! Adapters only: no graph, no prompts of a pipeline and no tools. The offline model reads the tagged blocks that
+//! its module documents, and nothing else ties it to a pipeline.
+
+pub mod offline;
+pub mod openai;
+pub mod scripted;
+#[cfg(feature = "test-server")]
+pub mod wire;
+mod witness;
+
+pub use offline::Offline;
+pub use openai::{OpenAi, OpenAiConfig, Pacing, RetryPolicy, Secret, install_tls};
+pub use scripted::{Reply, Scripted};

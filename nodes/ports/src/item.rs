@@ -1,0 +1,12 @@
+//! Kinds of the stream items that nodes emit while they work.
+//!
+//! The engine passes items through without reading them; producers and viewers agree on these names.
+
+/// A piece of answer text. Payload: a string.
+pub const TOKEN: &str = "token";
+/// A tool call that is about to run. Payload: a [`ToolCall`](crate::ToolCall).
+pub const TOOL_CALL: &str = "tool_call";
+/// What a tool call returned. Payload: a [`ToolResult`](crate::ToolResult).
+pub const TOOL_RESULT: &str = "tool_result";
+/// The tokens of one finished model call. Payload: a [`Usage`](crate::Usage).
+pub const USAGE: &str = "usage";

@@ -1,0 +1,114 @@
+//! The program as a library: which graphs and models it has. What its commands do is in `cli`.
+
+use std::fmt;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use statewright_engine_runtime::{Graph, Problems};
+use statewright_graphs::{ClassicState, Pipeline, ResearchState, Services};
+use statewright_nodes_ports::{ChatModel, ModelError, TokenCounter};
+
+use crate::pipeline::{AnyGraph, Registered};
+
+/// Makes a model; it is given the program's token counter.
+pub(crate) type ModelFactory =
+    Box<dyn Fn(Arc<dyn TokenCounter>) -> Result<Arc<dyn ChatModel>, ModelError> + Send + Sync>;
+
+/// A program with your graphs and every command of `statewright`.
+///
+/// ```no_run
+/// use statewright::prelude::*;
+/// # fn my_graph(services: &Services) -> Result<Graph<statewright::graphs::ClassicState>, Problems> {
+/// #     statewright::graphs::classic(services)
+/// # }
+/// fn main() -> std::process::ExitCode {
+///     App::new().graph("mine", my_graph).main()
+/// }
+/// ```
+pub struct App {
+    own: Vec<Box<dyn AnyGraph>>,
+    ready: Vec<Box<dyn AnyGraph>>,
+    models: Vec<(String, ModelFactory)>,
+}
+
+impl App {
+    /// A program with the ready graphs, to which yours are added.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::ready()
+    }
+
+    /// The program as it is shipped: the graphs `research` and `classic`.
+    #[must_use]
+    pub fn ready() -> Self {
+        let research = Registered::<ResearchState, _>::new("research", statewright_graphs::research);
+        let classic = Registered::<ClassicState, _>::new("classic", statewright_graphs::classic);
+        Self { own: Vec::new(), ready: vec![Box::new(research), Box::new(classic)], models: Vec::new() }
+    }
+
+    /// Leaves the ready graphs out.
+    #[must_use]
+    pub fn without_ready_graphs(mut self) -> Self {
+        self.ready.clear();
+        self
+    }
+
+    /// Adds a graph. The first one added is what `run` runs when no `--graph` is given; one with the name of a ready
+    /// graph takes its place.
+    #[must_use]
+    pub fn graph<S: Pipeline>(
+        mut self,
+        name: impl Into<String>,
+        make: impl Fn(&Services) -> Result<Graph<S>, Problems> + Send + Sync + 'static,
+    ) -> Self {
+        let name = name.into();
+        self.own.retain(|graph| graph.name() != name);
+        self.ready.retain(|graph| graph.name() != name);
+        self.own.push(Box::new(Registered::<S, _>::new(name, make)));
+        self
+    }
+
+    /// Adds a model for `--model NAME`. The first one added is what runs use when no `--model` is given; one named
+    /// `offline` takes the place of the built-in model.
+    #[must_use]
+    pub fn model(
+        mut self,
+        name: impl Into<String>,
+        make: impl Fn(Arc<dyn TokenCounter>) -> Result<Arc<dyn ChatModel>, ModelError> + Send + Sync + 'static,
+    ) -> Self {
+        let name = name.into();
+        self.models.retain(|(known, _)| *known != name);
+        self.models.push((name, Box::new(make)));
+        self
+    }
+
+    /// Runs the command that the program was started with, and gives the exit code: 0 finished, 1 error, 2 wrong
+    /// usage, 3 waiting for an answer, 4 stopped and resumable, 130 after a second Ctrl-C. Starts a runtime of its
+    /// own, so it is called from a plain `main`.
+    pub fn main(self) -> ExitCode {
+        crate::cli::main(&self)
+    }
+
+    /// All graphs, the default one first.
+    pub(crate) fn graphs(&self) -> impl Iterator<Item = &dyn AnyGraph> {
+        self.own.iter().chain(&self.ready).map(|graph| &**graph)
+    }
+
+    pub(crate) fn models(&self) -> &[(String, ModelFactory)] {
+        &self.models
+    }
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let graphs: Vec<&str> = self.graphs().map(AnyGraph::name).collect();
+        let models: Vec<&str> = self.models.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("App").field("graphs", &graphs).field("models", &models).finish()
+    }
+}

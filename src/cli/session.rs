@@ -1,0 +1,167 @@
+//! What a run works with: its graph, its model, its documents, and what is stored about it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use statewright_engine_sql::{FoundRun, RunFilter, RunRow, SqliteStore};
+use statewright_graphs::Services;
+use statewright_nodes_context::tokens::Cl100k;
+use statewright_nodes_context::{ContextError, DocsIndex};
+use statewright_nodes_models::Offline;
+
+use super::Shell;
+use super::args::ServiceArgs;
+use crate::error::{CliError, nearest};
+use crate::models::{self, ChosenModel};
+use crate::pipeline::{AnyGraph, OpenGraph};
+
+/// The folder that is searched when none is given.
+const DOCS_DEFAULT: &str = "docs";
+
+/// What a stored run needs to be taken up as it was begun.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Meta {
+    /// The model's name, as `--model` takes it.
+    pub(crate) model: Option<String>,
+    /// The folder of documents.
+    pub(crate) docs: Option<PathBuf>,
+    /// The durability level.
+    pub(crate) durability: Option<String>,
+}
+
+impl Meta {
+    pub(crate) fn of(row: &RunRow) -> Self {
+        // Written by this program; what a later one adds is of no use here.
+        serde_json::from_value(row.meta.clone()).unwrap_or_default()
+    }
+}
+
+/// What nodes work with, and what is to be said about it.
+pub(crate) struct Equipment {
+    pub(crate) services: Services,
+    pub(crate) model: ChosenModel,
+    /// The folder that is searched, absolute.
+    pub(crate) docs: Option<PathBuf>,
+    /// What was left out.
+    pub(crate) warnings: Vec<(&'static str, String)>,
+}
+
+/// The model that was asked for. Says which one it is: that is the first line of a run.
+pub(crate) fn model(shell: &Shell<'_>, wanted: Option<&str>) -> Result<ChosenModel, CliError> {
+    let model = models::choose(shell.app, wanted, Arc::new(Cl100k))?;
+    if !shell.out.json && !shell.out.quiet {
+        shell.out.line(&format!("{} {}", shell.out.dim("model:"), model.about));
+    }
+    Ok(model)
+}
+
+/// Indexes the documents and puts everything together. Nothing here counts tokens, so the vocabulary is not loaded.
+pub(crate) async fn equip(
+    shell: &Shell<'_>,
+    model: ChosenModel,
+    folder: Option<PathBuf>,
+) -> Result<Equipment, CliError> {
+    let Documents { folder: docs, index, warnings } = documents(shell, folder).await?;
+    let services =
+        Services { model: model.model.clone(), tokens: Arc::new(Cl100k), docs: index.map(Arc::new) };
+    Ok(Equipment { services, model, docs, warnings })
+}
+
+/// A searched folder, absolute, and what was left out of it.
+pub(crate) struct Documents {
+    pub(crate) folder: Option<PathBuf>,
+    pub(crate) index: Option<DocsIndex>,
+    pub(crate) warnings: Vec<(&'static str, String)>,
+}
+
+/// Indexes the folder that was given, or the default one, and says what was left out.
+pub(crate) async fn documents(shell: &Shell<'_>, folder: Option<PathBuf>) -> Result<Documents, CliError> {
+    let indexed = tokio::task::spawn_blocking(move || open_docs(folder)).await;
+    let (folder, index) =
+        indexed.map_err(|error| CliError::System { what: "the index", reason: error.to_string() })??;
+    let skipped = index.iter().flat_map(|index| &index.report().skipped);
+    let warnings: Vec<_> = skipped.map(|skipped| (skipped.code(), skipped.to_string())).collect();
+    for (code, message) in &warnings {
+        shell.out.warning(code, message);
+    }
+    Ok(Documents { folder, index, warnings })
+}
+
+/// A folder that was asked for must be usable; the default one is used if it is.
+fn open_docs(given: Option<PathBuf>) -> Result<(Option<PathBuf>, Option<DocsIndex>), ContextError> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if let Some(folder) = given {
+        let index = DocsIndex::open(&folder)?;
+        return Ok((Some(absolute(&folder)), Some(index)));
+    }
+    let folder = Path::new(DOCS_DEFAULT);
+    match DocsIndex::open(folder) {
+        Ok(index) => Ok((Some(absolute(folder)), Some(index))),
+        Err(ContextError::NoFolder { .. } | ContextError::NothingToSearch { .. }) => Ok((None, None)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The graph of this name, or the program's first.
+pub(crate) fn graph_named<'a>(shell: &Shell<'a>, name: Option<&str>) -> Result<&'a dyn AnyGraph, CliError> {
+    let app = shell.app;
+    let found = match name {
+        Some(name) => app.graphs().find(|graph| graph.name() == name),
+        None => app.graphs().next(),
+    };
+    found.ok_or_else(|| {
+        let known: Vec<String> = app.graphs().map(|graph| graph.name().to_owned()).collect();
+        let given = name.unwrap_or_default().to_owned();
+        CliError::UnknownGraph { nearest: nearest(&given, known.clone()), given, known }
+    })
+}
+
+/// The graph that a stored run belongs to.
+pub(crate) fn graph_of<'a>(shell: &Shell<'a>, row: &RunRow) -> Result<&'a dyn AnyGraph, CliError> {
+    let found = shell.app.graphs().find(|graph| graph.name() == row.graph);
+    found.ok_or_else(|| CliError::ForeignRun { run: row.run.to_string(), graph: row.graph.clone() })
+}
+
+/// A graph that is only looked at: nothing in it will be called.
+pub(crate) fn open_to_read(graph: &dyn AnyGraph) -> Result<Arc<dyn OpenGraph>, CliError> {
+    let tokens = Arc::new(Cl100k);
+    let services = Services { model: Arc::new(Offline::new(tokens.clone())), tokens, docs: None };
+    Ok(graph.open(&services)?)
+}
+
+/// The run that an id, or the beginning of one, leads to.
+pub(crate) async fn find_run(store: &SqliteStore, given: &str) -> Result<RunRow, CliError> {
+    match store.find_run(given).await? {
+        FoundRun::One(row) => Ok(*row),
+        FoundRun::Ambiguous { candidates, more } => {
+            let mut candidates: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+            if more {
+                candidates.push("…".to_owned());
+            }
+            Err(CliError::AmbiguousRun { given: given.to_owned(), candidates })
+        }
+        FoundRun::None => {
+            const SEARCHED_MAX: u32 = 500;
+            let rows = store.runs(&RunFilter::default(), SEARCHED_MAX).await?;
+            let nearest = nearest(given, rows.iter().map(|row| row.run.to_string()));
+            let database = store.path().display().to_string();
+            Err(CliError::UnknownRun { given: given.to_owned(), database, nearest })
+        }
+    }
+}
+
+/// The options of a run that is taken up: what is given now wins over what it began with.
+pub(crate) fn again(args: ServiceArgs, meta: &Meta) -> ServiceArgs {
+    ServiceArgs {
+        model: args.model.or_else(|| meta.model.clone()),
+        docs: args.docs.or_else(|| meta.docs.clone()),
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,109 @@
+//! What happened in a drive, step by step, gathered from its events: for the summary and for `--json`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use statewright_engine_runtime::{ActivationId, Failure, NodeIx, Plan, RunEvent};
+use statewright_nodes_ports::{Usage, item};
+
+/// One execution of a node.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) node: String,
+    pub(crate) activation: ActivationId,
+    pub(crate) attempt: u32,
+    pub(crate) began: Instant,
+    /// `None` while it runs.
+    pub(crate) took: Option<Duration>,
+    pub(crate) tokens: u64,
+    pub(crate) failure: Option<Arc<Failure>>,
+    /// The name of the question that it waits for.
+    pub(crate) asked: Option<String>,
+}
+
+/// All of them, in the order in which they began.
+pub(crate) struct Trace {
+    plan: Arc<Plan>,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Trace {
+    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+        Self { plan, steps: Vec::new() }
+    }
+
+    /// Takes an event in, and gives the step that it is about.
+    pub(crate) fn note(&mut self, event: &RunEvent) -> Option<&Step> {
+        match event {
+            RunEvent::NodeStarted { node, activation, attempt } => {
+                self.steps.push(Step {
+                    node: self.plan.node_name(*node).to_owned(),
+                    activation: *activation,
+                    attempt: *attempt,
+                    began: Instant::now(),
+                    took: None,
+                    tokens: 0,
+                    failure: None,
+                    asked: None,
+                });
+                self.steps.last()
+            }
+            RunEvent::NodeFinished { activation, .. } => self.close(*activation, |_| {}),
+            RunEvent::NodeFailed { activation, failure, .. } => {
+                self.close(*activation, |step| step.failure = Some(failure.clone()))
+            }
+            RunEvent::Asked(question) => {
+                let open = self.open_at(question.node)?;
+                self.close(open, |step| step.asked = Some(question.name.clone()))
+            }
+            RunEvent::Item(sent) if &*sent.kind == item::USAGE => {
+                let usage: Usage = serde_json::from_value(sent.payload.clone()).unwrap_or_default();
+                let step = self.open(sent.activation)?;
+                step.tokens += usage.total_tokens();
+                Some(step)
+            }
+            _ => None,
+        }
+    }
+
+    fn open_at(&self, node: NodeIx) -> Option<ActivationId> {
+        let name = self.plan.node_name(node);
+        self.steps
+            .iter()
+            .rev()
+            .find(|step| step.took.is_none() && step.node == name)
+            .map(|step| step.activation)
+    }
+
+    fn open(&mut self, activation: ActivationId) -> Option<&mut Step> {
+        self.steps.iter_mut().rev().find(|step| step.activation == activation && step.took.is_none())
+    }
+
+    fn close(&mut self, activation: ActivationId, change: impl FnOnce(&mut Step)) -> Option<&Step> {
+        let step = self.open(activation)?;
+        step.took = Some(step.began.elapsed());
+        change(step);
+        Some(step)
+    }
+
+    /// The steps that run.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.took.is_none())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let steps = self.steps.iter().map(|step| {
+            json!({
+                "node": step.node,
+                "activation": step.activation.to_string(),
+                "attempt": step.attempt,
+                "ms": step.took.map(|took| took.as_millis()),
+                "tokens": step.tokens,
+                "failure": step.failure.as_deref(),
+                "asked": step.asked,
+            })
+        });
+        steps.collect()
+    }
+}

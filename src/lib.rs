@@ -1,0 +1,63 @@
+//! Statewright: typed state graphs for agents, checked when they are built, run by a checkpointing scheduler.
+//!
+//! This package is the door: it re-exports the rooms, and it is the program as a library. An [`App`] with your graphs
+//! gets every command of `statewright`. The rooms know nothing of it.
+
+#[expect(unused_extern_crates, reason = "named by the code that the derive macros write in this crate")]
+extern crate self as statewright;
+
+mod app;
+mod cli;
+mod error;
+mod models;
+mod pages;
+mod pipeline;
+
+pub use app::App;
+pub use error::CliError;
+pub use statewright_graphs as graphs;
+pub use statewright_graphs::{Pipeline, Report, Services};
+
+/// The engine: it knows no language model.
+pub mod engine {
+    pub use statewright_engine_core as core;
+    pub use statewright_engine_runtime::*;
+    pub use statewright_engine_sql as sql;
+}
+
+/// What nodes are made of: models, tools, retrieval. None of it knows a graph.
+pub mod nodes {
+    pub use statewright_nodes_context as context;
+    pub use statewright_nodes_models as models;
+    pub use statewright_nodes_ports as ports;
+    pub use statewright_nodes_tools as tools;
+}
+
+/// Everything that a file with a graph usually needs.
+pub mod prelude {
+    pub use crate::App;
+    pub use statewright_engine_runtime::{
+        Command, Ctx, Durability, Graph, MemoryCheckpointer, Node, NodeError, NodeHandle, Outcome, Problems,
+        Route, RunEvent, Runner, State, StateGraph, To, Update,
+    };
+    pub use statewright_engine_sql::{SqliteOptions, SqliteStore};
+    pub use statewright_graphs::{Pipeline, Report, Services};
+    pub use statewright_nodes_ports::{ChatModel, ChatRequest, Message, Usage};
+}
+
+/// What the derive macros name. Not for use by hand: it may change in any release.
+#[doc(hidden)]
+pub use statewright_engine_runtime::__private;
+
+/// The Rust blocks of the README and of the guides, run as tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../docs/guides/graphs.md")]
+    struct Graphs;
+
+    #[doc = include_str!("../docs/guides/durable-runs.md")]
+    struct DurableRuns;
+}
