@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::task::AtomicWaker;
@@ -28,6 +29,8 @@ pub(crate) struct Activation {
     pub(crate) answers: Option<Arc<[Answer]>>,
     /// Woken when the node asks, since the question may come from a task of its own.
     pub(crate) waker: AtomicWaker,
+    /// Set after `halt`, so that an execution that goes on, as nearly all do, takes no lock.
+    pub(crate) halting: AtomicBool,
     /// What stopped the node, set before it waits for ever.
     pub(crate) halt: Mutex<Option<Box<Halt>>>,
 }
@@ -52,14 +55,46 @@ pub(crate) enum Halt {
 }
 
 impl Activation {
+    /// One that stands for no execution yet.
+    pub(crate) fn of(run: &Arc<RunScope>) -> Arc<Self> {
+        Arc::new(Self {
+            run: run.clone(),
+            id: ActivationId { superstep: 0, index: 0 },
+            node: NodeIx(0),
+            attempt: 0,
+            answers: None,
+            waker: AtomicWaker::new(),
+            halting: AtomicBool::new(false),
+            halt: Mutex::new(None),
+        })
+    }
+
+    /// Makes it stand for this execution. A chain uses one for all its steps, since nobody else holds it between two.
+    pub(crate) fn begin(
+        &mut self,
+        id: ActivationId,
+        node: NodeIx,
+        attempt: u32,
+        answers: Option<Arc<[Answer]>>,
+    ) {
+        (self.id, self.node, self.attempt, self.answers) = (id, node, attempt, answers);
+        if std::mem::take(self.halting.get_mut()) {
+            *self.halt.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
     /// The node will not go on: the first reason counts.
     fn stop(&self, halt: Halt) {
         self.halt.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| Box::new(halt));
+        self.halting.store(true, Ordering::Release);
         self.waker.wake();
     }
 
     /// Why the node will not go on, if it will not.
     pub(crate) fn halted(&self) -> Option<Box<Halt>> {
+        if !self.halting.load(Ordering::Acquire) {
+            return None;
+        }
         self.halt.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

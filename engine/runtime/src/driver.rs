@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use futures_util::task::AtomicWaker;
 use statewright_engine_core::{
-    Action, ActivationId, Event, Execution, Failure, Outcome, RunId, Seq, State, Task, ThreadId, panic_text,
+    Action, Event, Execution, Failure, Outcome, RunId, Seq, State, Task, ThreadId, panic_text,
 };
 use tokio::task::JoinSet;
 use tracing::Span;
@@ -40,6 +39,8 @@ pub(crate) struct Driver<S> {
     alone: Option<ActivationFuture>,
     /// Activations that run at the same time.
     together: JoinSet<Ended>,
+    /// What the last activation leaves behind, to be used again if its node kept nothing of it.
+    spare: Option<Arc<Activation>>,
 }
 
 impl<S: State> Driver<S> {
@@ -66,6 +67,7 @@ impl<S: State> Driver<S> {
             acks: VecDeque::new(),
             alone: None,
             together: JoinSet::new(),
+            spare: None,
         }
     }
 
@@ -138,17 +140,13 @@ impl<S: State> Driver<S> {
         }
     }
 
-    fn activation(&self, task: Task) -> ActivationFuture {
+    fn activation(&mut self, task: Task) -> ActivationFuture {
         let Task { activation: id, node, attempt, input, state, answers } = task;
-        let activation = Arc::new(Activation {
-            run: self.scope.clone(),
-            id,
-            node,
-            attempt,
-            answers,
-            waker: AtomicWaker::new(),
-            halt: Mutex::new(None),
-        });
+        let spare = self.spare.take().filter(|spare| Arc::strong_count(spare) == 1);
+        let mut activation = spare.unwrap_or_else(|| Activation::of(&self.scope));
+        if let Some(fresh) = Arc::get_mut(&mut activation) {
+            fresh.begin(id, node, attempt, answers);
+        }
         // A disabled span still costs as much as a node does; one that nobody sees is not made at all.
         let span =
             if tracing::enabled!(tracing::Level::INFO) { self.span(&activation) } else { Span::none() };
@@ -159,7 +157,7 @@ impl<S: State> Driver<S> {
         }));
         let future =
             called.unwrap_or_else(|panic| Box::pin(std::panic::AssertUnwindSafe(resume_panic(panic))));
-        ActivationFuture { future, activation, span }
+        ActivationFuture { future, activation: Some(activation), span }
     }
 
     fn span(&self, activation: &Activation) -> Span {
@@ -219,8 +217,11 @@ impl<S: State> Driver<S> {
         Poll::Pending
     }
 
-    fn event(&self, ended: Ended) -> Event {
-        let Ended { activation, attempt, end } = ended;
+    fn event(&mut self, ended: Ended) -> Event {
+        let Ended { activation, end } = ended;
+        let attempt = activation.attempt;
+        let spent = self.spare.insert(activation);
+        let activation = spent.id;
         match end {
             End::Returned(Ok((update, decision))) => {
                 Event::Finished { activation, attempt, update, decision }
@@ -258,13 +259,13 @@ async fn resume_panic(panic: Box<dyn std::any::Any + Send>) -> NodeOutput {
 /// One execution of a node, with its end in a form that can be reported.
 struct ActivationFuture {
     future: BoxFuture<'static, NodeOutput>,
-    activation: Arc<Activation>,
+    /// Until it ends.
+    activation: Option<Arc<Activation>>,
     span: Span,
 }
 
 struct Ended {
-    activation: ActivationId,
-    attempt: u32,
+    activation: Arc<Activation>,
     end: End,
 }
 
@@ -281,21 +282,25 @@ impl Future for ActivationFuture {
         let this = &mut *self;
         let _entered = this.span.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| this.future.as_mut().poll(context)));
+        let Some(activation) = this.activation.take() else { return Poll::Pending };
         let end = match polled {
             // A node that asked has no result yet, whatever it made of the wait: nothing can swallow a pause.
-            Ok(Poll::Ready(output)) => match this.activation.halted() {
+            Ok(Poll::Ready(output)) => match activation.halted() {
                 Some(halt) => End::Halted(halt),
                 None => End::Returned(output),
             },
             Ok(Poll::Pending) => {
-                this.activation.waker.register(context.waker());
-                match this.activation.halted() {
+                activation.waker.register(context.waker());
+                match activation.halted() {
                     Some(halt) => End::Halted(halt),
-                    None => return Poll::Pending,
+                    None => {
+                        this.activation = Some(activation);
+                        return Poll::Pending;
+                    }
                 }
             }
             Err(panic) => End::Panicked(panic_text(panic.as_ref())),
         };
-        Poll::Ready(Ended { activation: this.activation.id, attempt: this.activation.attempt, end })
+        Poll::Ready(Ended { activation, end })
     }
 }
