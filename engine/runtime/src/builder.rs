@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use statewright_engine_core::graph::{BranchSpec, JoinSpec, NodeSpec, Topology};
+use statewright_engine_core::graph::{BranchSpec, JoinMode, JoinSpec, NodeSpec, SourceSpec, Topology};
 use statewright_engine_core::{
     Data, Decision, IntoCommand, NodeIx, Problem, Problems, Route, State, To, Wire,
 };
@@ -51,36 +51,75 @@ impl<S, I, R> From<NodeHandle<S, I, R>> for To<S, I> {
     }
 }
 
-/// Several nodes that a join waits for: a tuple, an array or a vector of handles without routes.
-#[diagnostic::on_unimplemented(
-    message = "a join cannot wait for `{Self}`",
-    label = "expected a tuple, array or vector of nodes that return no route",
-    note = "a node that returns a route may lead past the join; let it lead to a node without one, and join that"
-)]
-pub trait Sources<S> {
-    /// The handles without their types.
-    #[doc(hidden)]
-    fn wires(self) -> Vec<Wire>;
+/// A source of a join that a branch may leave out: made by [`NodeHandle::optional`].
+#[derive(Debug)]
+pub struct OptionalSource<S> {
+    wire: Wire,
+    marker: PhantomData<fn(S)>,
 }
 
-impl<S, I> Sources<S> for Vec<NodeHandle<S, I, ()>> {
-    fn wires(self) -> Vec<Wire> {
-        self.into_iter().map(NodeHandle::wire).collect()
+impl<S, I> NodeHandle<S, I, ()> {
+    /// As a source of a join that need not run: the join goes on without it once nothing that is under way can lead
+    /// there any more.
+    pub fn optional(self) -> OptionalSource<S> {
+        OptionalSource { wire: self.wire(), marker: PhantomData }
     }
 }
 
-impl<S, I, const N: usize> Sources<S> for [NodeHandle<S, I, ()>; N] {
-    fn wires(self) -> Vec<Wire> {
-        self.into_iter().map(NodeHandle::wire).collect()
+/// A node that a join waits for: a handle without a route, as it is or [`optional`](NodeHandle::optional).
+#[diagnostic::on_unimplemented(
+    message = "a join cannot wait for `{Self}`",
+    label = "expected nodes that return no route",
+    note = "a node that returns a route may lead past the join; let it lead to a node without one, and join that"
+)]
+pub trait Source<S> {
+    /// The source without its types.
+    #[doc(hidden)]
+    fn spec(self) -> SourceSpec;
+}
+
+impl<S, I> Source<S> for NodeHandle<S, I, ()> {
+    fn spec(self) -> SourceSpec {
+        SourceSpec { wire: self.wire(), optional: false }
+    }
+}
+
+impl<S> Source<S> for OptionalSource<S> {
+    fn spec(self) -> SourceSpec {
+        SourceSpec { wire: self.wire, optional: true }
+    }
+}
+
+/// Several nodes that a join waits for: a tuple, an array or a vector of them.
+#[diagnostic::on_unimplemented(
+    message = "a join cannot wait for `{Self}`",
+    label = "expected a tuple, array or vector of nodes that return no route",
+    note = "a join waits for at least two nodes; use `g.edge(…)` for one"
+)]
+pub trait Sources<S> {
+    /// The sources without their types.
+    #[doc(hidden)]
+    fn specs(self) -> Vec<SourceSpec>;
+}
+
+impl<S, T: Source<S>> Sources<S> for Vec<T> {
+    fn specs(self) -> Vec<SourceSpec> {
+        self.into_iter().map(T::spec).collect()
+    }
+}
+
+impl<S, T: Source<S>, const N: usize> Sources<S> for [T; N] {
+    fn specs(self) -> Vec<SourceSpec> {
+        self.into_iter().map(T::spec).collect()
     }
 }
 
 macro_rules! tuple_sources {
-    ($($input:ident $name:ident),+) => {
-        impl<S, $($input),+> Sources<S> for ($(NodeHandle<S, $input, ()>,)+) {
-            fn wires(self) -> Vec<Wire> {
+    ($($source:ident $name:ident),+) => {
+        impl<S, $($source: Source<S>),+> Sources<S> for ($($source,)+) {
+            fn specs(self) -> Vec<SourceSpec> {
                 let ($($name,)+) = self;
-                vec![$($name.wire()),+]
+                vec![$($name.spec()),+]
             }
         }
     };
@@ -226,14 +265,32 @@ impl<S: State> StateGraph<S> {
         self.with(after.wire(), |spec| spec.branches.push(BranchSpec { decide, variants }));
     }
 
-    /// `target` runs once all sources have finished.
+    /// `target` runs once all sources have finished. A source that a branch can leave out has to be declared
+    /// [`optional`](NodeHandle::optional); the join goes on without it once nothing can lead there any more. In a loop
+    /// each round is joined on its own.
     pub fn join<R>(&mut self, sources: impl Sources<S>, target: NodeHandle<S, (), R>) {
-        self.topology.joins.push(JoinSpec { target: target.wire(), sources: sources.wires() });
+        self.add_join(JoinMode::All, sources.specs(), target.wire());
+    }
+
+    /// `target` runs once `needed` of the sources have finished. The others run to their end, and what they lead to is
+    /// not run a second time in this round. Where fewer can come, it runs with those.
+    pub fn quorum<R>(&mut self, needed: u32, sources: impl Sources<S>, target: NodeHandle<S, (), R>) {
+        self.add_join(JoinMode::Quorum(needed), sources.specs(), target.wire());
+    }
+
+    fn add_join(&mut self, mode: JoinMode, sources: Vec<SourceSpec>, target: Wire) {
+        self.topology.joins.push(JoinSpec { target, mode, sources });
     }
 
     /// Declares that several paths may lead to `node` and that it runs once for each superstep in which one arrives.
     pub fn any<I, R>(&mut self, node: NodeHandle<S, I, R>) {
         self.with(node.wire(), |spec| spec.any = true);
+    }
+
+    /// Declares that several paths may lead to `node` and that it runs once for all of them: when nothing that is under
+    /// way can lead to it any more, except round a loop.
+    pub fn deferred<R>(&mut self, node: NodeHandle<S, (), R>) {
+        self.with(node.wire(), |spec| spec.deferred = true);
     }
 
     /// Declares which fields a node writes, so that two nodes that always run together and write one field are found

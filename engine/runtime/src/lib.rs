@@ -22,7 +22,7 @@ mod memory;
 mod node;
 mod runner;
 
-pub use builder::{NodeHandle, PlainSource, PlainTarget, Sources, StateGraph};
+pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
 pub use control::RunControl;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use statewright_engine_core::graph::{BranchSpec, JoinSpec, NodeSpec};
+use statewright_engine_core::graph::{BranchSpec, JoinMode, JoinSpec, NodeSpec};
 use statewright_engine_core::{NodeIx, Plan, State, Topology, VariantWiring, Wire};
 
 use crate::reference::{End, Reference};
@@ -138,14 +138,18 @@ impl Maker<'_> {
 
     fn joined(&mut self, sources: Vec<NodeIx>) -> NodeIx {
         let target = self.node();
-        let sources = sources.into_iter().map(wire).collect();
-        self.topology.joins.push(JoinSpec { target: wire(target), sources });
+        let count = sources.len();
+        let mut join = JoinSpec::all(wire(target), sources.into_iter().map(wire));
+        if self.rng.chance(200) {
+            join.mode = JoinMode::Quorum(self.rng.between(1, count) as u32);
+        }
+        self.topology.joins.push(join);
         target
     }
 
     /// Continues behind a node that has no way out yet; gives the next such node.
     fn segment(&mut self, from: NodeIx, depth: usize) -> NodeIx {
-        let shape = self.rng.weighted(&[3, 4, 4, 4, 4, 2, 1]);
+        let shape = self.rng.weighted(&[3, 4, 4, 4, 4, 3, 1, 3]);
         match shape {
             Some(1) => self.diamond(from, depth),
             Some(2) => self.alternatives(from, depth),
@@ -153,6 +157,7 @@ impl Maker<'_> {
             Some(4) => self.looped(from),
             Some(5) => self.unequal(from),
             Some(6) => self.early_end(from),
+            Some(7) => self.partial(from, depth),
             _ => self.straight(from),
         }
     }
@@ -236,8 +241,37 @@ impl Maker<'_> {
         let target = self.node();
         self.direct(short, wire(target));
         self.direct(longer, wire(target));
-        self.topology.nodes[target.index()].any = true;
+        let each = self.rng.chance(500);
+        let spec = &mut self.topology.nodes[target.index()];
+        (spec.any, spec.deferred) = (each, !each);
         target
+    }
+
+    /// A join with arms that a branch can leave out.
+    fn partial(&mut self, from: NodeIx, depth: usize) -> NodeIx {
+        let certain = self.straight(from);
+        let mut sources = vec![(certain, false)];
+        for _ in 0..self.rng.between(1, 2) {
+            let arm = self.node();
+            let tail = if depth > 0 && self.rng.chance(400) { self.segment(arm, depth - 1) } else { arm };
+            sources.push((tail, true));
+            let elsewhere = if self.rng.chance(500) { END } else { wire(self.straight_end()) };
+            self.choice(from, false, vec![(false, vec![wire(arm)]), (false, vec![elsewhere])]);
+        }
+        let target = self.joined(sources.iter().map(|(source, _)| *source).collect());
+        if let Some(join) = self.topology.joins.last_mut() {
+            for (source, (_, optional)) in join.sources.iter_mut().zip(&sources) {
+                source.optional = *optional;
+            }
+        }
+        target
+    }
+
+    /// A node of its own that ends its path.
+    fn straight_end(&mut self) -> NodeIx {
+        let node = self.node();
+        self.direct(node, END);
+        node
     }
 
     fn early_end(&mut self, from: NodeIx) -> NodeIx {

@@ -51,7 +51,7 @@ fn plan() -> Arc<Plan> {
         Some(vec![variant("Search", true, vec![wire(1)]), variant("Skip", false, vec![wire(2)])]);
     topology.nodes[1].edges.push(wire(2));
     topology.nodes[2].edges.extend([wire(3), wire(4)]);
-    topology.joins.push(JoinSpec { target: wire(5), sources: vec![wire(3), wire(4)] });
+    topology.joins.push(JoinSpec::all(wire(5), [wire(3), wire(4)]));
     let decide = Arc::new(|state: &(dyn std::any::Any + Send + Sync)| {
         let tokens = state.downcast_ref::<Golden>().map_or(0, |state| state.tokens);
         Decision { variant: u16::from(tokens > 10), payloads: Payloads::None }

@@ -60,8 +60,7 @@ impl Shape {
                 for from in &sources {
                     topology.nodes[*from].edges.retain(|edge| edge.node != Some(NodeIx(to as u32)));
                 }
-                let sources = sources.into_iter().map(wire).collect();
-                topology.joins.push(JoinSpec { target: wire(to), sources });
+                topology.joins.push(JoinSpec::all(wire(to), sources.into_iter().map(wire)));
             }
         }
         topology

@@ -4,13 +4,14 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::joins::{self, Joins};
 use super::slot::{Progress, Slot};
 use super::types::Limits;
 use crate::cell::StateCell;
 use crate::failure::Failure;
-use crate::graph::{Plan, PlanVariant};
+use crate::graph::{JoinMode, Plan, PlanVariant};
 use crate::ids::{EdgeIx, NodeIx};
-use crate::journal::{Arrival, Branched, Crossing, Token};
+use crate::journal::{Branched, Crossing, JoinChange};
 use crate::payload::Payload;
 use crate::route::Payloads;
 
@@ -19,17 +20,23 @@ use crate::route::Payloads;
 pub(super) struct Advance {
     pub(super) next: Vec<Slot>,
     pub(super) branches: Vec<Branched>,
-    pub(super) arrivals: Vec<Arrival>,
+    pub(super) joins: Vec<JoinChange>,
     pub(super) crossings: Vec<Crossing>,
     pub(super) taken: Vec<EdgeIx>,
     pub(super) exhausted: Option<EdgeIx>,
+    /// Tokens of this superstep, by join.
+    came: Vec<(u32, NodeIx)>,
+    /// Nodes that were fanned out to with nothing to do.
+    passed: Vec<NodeIx>,
 }
 
 impl Advance {
     pub(super) fn clear(&mut self) {
         self.next.clear();
         self.branches.clear();
-        self.arrivals.clear();
+        self.joins.clear();
+        self.came.clear();
+        self.passed.clear();
         self.crossings.clear();
         self.taken.clear();
         self.exhausted = None;
@@ -39,26 +46,20 @@ impl Advance {
 /// What lasts over supersteps and is changed by an advance.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// What waits at each join.
-    pub(super) joins: Vec<Vec<Token>>,
+    /// What waits at joins.
+    pub(super) joins: Joins,
     /// How often each edge was taken in this run; only bounded edges are counted.
     pub(super) crossed: Vec<u32>,
 }
 
 impl Counters {
     pub(super) fn for_plan(plan: &Plan) -> Self {
-        Self { joins: vec![Vec::new(); plan.joins.len()], crossed: vec![0; plan.edges.len()] }
+        Self { joins: Joins::default(), crossed: vec![0; plan.edges.len()] }
     }
 
     /// Applies what an advance, present or recorded, decided.
-    pub(super) fn apply(&mut self, arrivals: &[Arrival], crossings: &[Crossing]) {
-        for arrival in arrivals {
-            let Some(join) = self.joins.get_mut(arrival.join as usize) else { continue };
-            match &arrival.token {
-                Some(token) => join.push(token.clone()),
-                None => join.clear(),
-            }
-        }
+    pub(super) fn apply(&mut self, joins: &[JoinChange], crossings: &[Crossing]) {
+        self.joins.apply(joins);
         for crossing in crossings {
             if let Some(count) = self.crossed.get_mut(crossing.edge.index()) {
                 *count = crossing.count;
@@ -99,30 +100,12 @@ pub(super) fn advance(
             step.take_variant(variant, &decision.payloads);
         }
         // Plain edges and branches lead on once for a node, however many activations of it there were.
-        if previous == Some(slot.node) {
-            continue;
-        }
-        previous = Some(slot.node);
-        for edge in &node.direct {
-            step.take(*edge, Payload::Unit);
-        }
-        if node.branches.is_empty() {
-            continue;
-        }
-        let state = cell.snapshot();
-        for (number, branch) in node.branches.iter().enumerate() {
-            let chosen = catch_unwind(AssertUnwindSafe(|| (branch.decide)(state.as_ref())))
-                .map_err(|panic| branch_panic(&node.name, panic.as_ref()))?;
-            let variant =
-                branch.variants.get(usize::from(chosen.variant)).ok_or_else(|| unwired(&node.name))?;
-            step.out.branches.push(Branched {
-                node: slot.node,
-                branch: number as u16,
-                variant: chosen.variant,
-            });
-            step.take_variant(variant, &chosen.payloads);
+        if previous != Some(slot.node) {
+            previous = Some(slot.node);
+            step.leave(slot.node, cell)?;
         }
     }
+    step.pass(cell)?;
     step.finish(limits)
 }
 
@@ -133,11 +116,52 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// Takes the plain edges of a node and what its branches choose.
+    fn leave(&mut self, ix: NodeIx, cell: &dyn StateCell) -> Result<(), Failure> {
+        let plan = self.plan;
+        let node = &plan.nodes[ix.index()];
+        for edge in &node.direct {
+            self.take(*edge, Payload::Unit);
+        }
+        if node.branches.is_empty() {
+            return Ok(());
+        }
+        let state = cell.snapshot();
+        for (number, branch) in node.branches.iter().enumerate() {
+            let chosen = catch_unwind(AssertUnwindSafe(|| (branch.decide)(state.as_ref())))
+                .map_err(|panic| branch_panic(&node.name, panic.as_ref()))?;
+            let variant =
+                branch.variants.get(usize::from(chosen.variant)).ok_or_else(|| unwired(&node.name))?;
+            let branched = Branched { node: ix, branch: number as u16, variant: chosen.variant };
+            self.out.branches.push(branched);
+            self.take_variant(variant, &chosen.payloads);
+        }
+        Ok(())
+    }
+
+    /// A fan-out of nothing goes on behind its target, as a loop over an empty list does. A target that returns a
+    /// route cannot be passed, since nobody chose where it leads; that path ends.
+    fn pass(&mut self, cell: &dyn StateCell) -> Result<(), Failure> {
+        let mut place = 0;
+        while let Some(node) = self.out.passed.get(place).copied() {
+            let again = self.out.passed[..place].contains(&node);
+            place += 1;
+            let runs = self.out.next.iter().any(|slot| slot.node == node);
+            if !again && !runs && self.plan.nodes[node.index()].route.is_empty() {
+                self.leave(node, cell)?;
+            }
+        }
+        Ok(())
+    }
+
     fn take_variant(&mut self, variant: &PlanVariant, payloads: &Payloads) {
         for edge in &variant.edges {
             match payloads {
                 Payloads::None => self.take(*edge, Payload::Unit),
                 Payloads::One(payload) => self.take(*edge, payload.clone()),
+                Payloads::Each(payloads) if payloads.is_empty() => {
+                    self.out.passed.extend(self.plan.edges[edge.index()].target);
+                }
                 Payloads::Each(payloads) => {
                     for payload in payloads {
                         self.take(*edge, payload.clone());
@@ -154,15 +178,17 @@ impl Step<'_> {
             self.cross(ix, most);
         }
         let Some(target) = edge.target else { return };
-        match (edge.join, edge.source) {
-            (Some(join), Some(source)) => {
-                let token = Token { source, dead: false, scope: Vec::new() };
-                self.out.arrivals.push(Arrival { join, token: Some(token) });
-            }
-            // Several plain edges into one node in one superstep are one activation of it.
-            _ if input.is_unit()
-                && self.out.next.iter().rev().any(|s| s.node == target && s.input.is_unit()) => {}
-            _ => self.out.next.push(Slot::new(target, input)),
+        let Some(join) = edge.join else { return self.schedule(target, input) };
+        // At a deferred node it does not matter which way a token came.
+        let quiet = self.plan.joins[join as usize].mode == JoinMode::Quiet;
+        self.out.came.push((join, edge.source.filter(|_| !quiet).unwrap_or(target)));
+    }
+
+    /// Several plain edges into one node in one superstep are one activation of it.
+    fn schedule(&mut self, target: NodeIx, input: Payload) {
+        let known = |slot: &Slot| slot.node == target && slot.input.is_unit();
+        if !input.is_unit() || !self.out.next.iter().rev().any(known) {
+            self.out.next.push(Slot::new(target, input));
         }
     }
 
@@ -185,7 +211,7 @@ impl Step<'_> {
     }
 
     fn finish(mut self, limits: &Limits) -> Result<(), Failure> {
-        self.fire_joins();
+        self.run_joins();
         if self.out.next.len() > limits.frontier {
             return Err(Failure::permanent(
                 "SW-X221",
@@ -203,22 +229,15 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn fire_joins(&mut self) {
-        if self.out.arrivals.is_empty() {
+    fn run_joins(&mut self) {
+        if self.out.came.is_empty() && self.counters.joins.is_empty() {
             return;
         }
-        for (number, join) in self.plan.joins.iter().enumerate() {
-            let number = number as u32;
-            let waiting = self.counters.joins.get(number as usize).map_or(&[][..], Vec::as_slice);
-            let arrived = self.out.arrivals.iter().filter(|arrival| arrival.join == number);
-            let arrived: Vec<NodeIx> =
-                arrived.filter_map(|a| a.token.as_ref()).chain(waiting).map(|token| token.source).collect();
-            if join.sources.iter().all(|source| arrived.contains(source)) {
-                self.out.arrivals.push(Arrival { join: number, token: None });
-                if !self.out.next.iter().any(|slot| slot.node == join.target && slot.input.is_unit()) {
-                    self.out.next.push(Slot::new(join.target, Payload::Unit));
-                }
-            }
+        let mut next: Vec<NodeIx> = self.out.next.iter().map(|slot| slot.node).collect();
+        next.dedup();
+        let Advance { came, joins, .. } = &mut *self.out;
+        for target in joins::decide(self.plan, &self.counters.joins, came, &next, joins) {
+            self.schedule(target, Payload::Unit);
         }
     }
 }

@@ -133,7 +133,7 @@ impl Execution {
     /// Makes the advance the present superstep.
     pub(super) fn enter(&mut self, superstep: u64) {
         self.superstep = superstep;
-        self.counters.apply(&self.advance.arrivals, &self.advance.crossings);
+        self.counters.apply(&self.advance.joins, &self.advance.crossings);
         self.exhausted = self.advance.exhausted;
         std::mem::swap(&mut self.slots, &mut self.advance.next);
         self.advance.next.clear();

@@ -17,6 +17,7 @@ mod advance;
 mod commit;
 mod fold;
 mod handlers;
+mod joins;
 mod recover;
 mod replay;
 mod slot;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_bytes::ByteBuf;
 
 use super::advance::Counters;
+use super::joins::Joins;
 use super::slot::{Progress, Slot};
 use super::types::{Entry, EntryKind, Options};
 use super::{Execution, writer};
@@ -251,8 +252,7 @@ impl Execution {
         countable(seq, crossed.max().unwrap_or(0))?;
         self.counters = Counters::for_plan(&self.plan);
         self.counters.apply(&[], &body.crossings);
-        self.counters.joins.clone_from(&body.joins);
-        self.counters.joins.resize(self.plan.joins.len(), Vec::new());
+        self.counters.joins = Joins::from_images(body.joins);
         self.slots = body
             .slots
             .into_iter()

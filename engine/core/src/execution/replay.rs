@@ -117,7 +117,7 @@ impl Execution {
         let crossed = commit.crossings.iter().map(|crossing| u64::from(crossing.count) << 32);
         countable(seq, crossed.max().unwrap_or(0))?;
         self.superstep = commit.superstep;
-        self.counters.apply(&commit.arrivals, &commit.crossings);
+        self.counters.apply(&commit.joins, &commit.crossings);
         self.exhausted = commit.exhausted;
         self.slots.clear();
         for planned in commit.next {

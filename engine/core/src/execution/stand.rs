@@ -145,7 +145,7 @@ impl Execution {
             exhausted: self.exhausted,
             failure: self.commit_failure.clone(),
             slots: self.slots.iter().map(|slot| self.slot_image(slot)).collect::<Result<_, Refused>>()?,
-            joins: self.counters.joins.clone(),
+            joins: self.counters.joins.images(),
             crossings: crossed
                 .map(|(edge, count)| Crossing { edge: EdgeIx(edge as u32), count: *count })
                 .collect(),

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::graph::{Plan, PlanNode};
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
-    self, Arrival, Body, Branched, ChosenRoute, Crossing, FrameError, NodeTable, Record, StoredChannel,
+    self, Body, Branched, ChosenRoute, Crossing, FrameError, JoinChange, NodeTable, Record, StoredChannel,
 };
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
@@ -203,8 +203,8 @@ pub(super) struct HotCommit<'a> {
     next: &'a [Slot],
     #[serde(rename = "b", skip_serializing_if = "<[Branched]>::is_empty")]
     branches: &'a [Branched],
-    #[serde(rename = "j", skip_serializing_if = "<[Arrival]>::is_empty")]
-    arrivals: &'a [Arrival],
+    #[serde(rename = "j", skip_serializing_if = "<[JoinChange]>::is_empty")]
+    joins: &'a [JoinChange],
     #[serde(rename = "e", skip_serializing_if = "<[Crossing]>::is_empty")]
     crossings: &'a [Crossing],
     #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
@@ -217,7 +217,7 @@ impl<'a> HotCommit<'a> {
             superstep,
             next: &advance.next,
             branches: &advance.branches,
-            arrivals: &advance.arrivals,
+            joins: &advance.joins,
             crossings: &advance.crossings,
             exhausted: advance.exhausted,
         }

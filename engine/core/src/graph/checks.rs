@@ -8,9 +8,9 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::{Bfs, Reversed};
 
-use super::plan::Plan;
+use super::plan::{Plan, PlanJoin};
 use super::problem::Problem;
-use super::{Topology, fan_in, joins};
+use super::{JoinMode, Topology, fan_in, joins};
 use crate::channel::Reducer;
 use crate::ids::NodeIx;
 use crate::route::Wire;
@@ -65,7 +65,7 @@ fn handles(topology: &Topology, problems: &mut Vec<Problem>) {
         }
     }
     for join in &topology.joins {
-        if join.sources.iter().chain([&join.target]).any(foreign) {
+        if join.sources.iter().map(|source| &source.wire).chain([&join.target]).any(foreign) {
             let name = |node: NodeIx| topology.nodes.get(node.index()).map(|node| node.name.to_string());
             let node = join.target.node.and_then(name).unwrap_or_else(|| "a join".to_owned());
             problems.push(Problem::ForeignHandle { node });
@@ -86,8 +86,21 @@ fn wiring(topology: &Topology, plan: &Plan, problems: &mut Vec<Problem>) {
             to: plan.name_of(edge.target, "END").to_owned(),
         });
     }
-    for join in plan.joins.iter().filter(|join| join.sources.len() < 2) {
-        problems.push(Problem::JoinTooSmall { node: plan.node_name(join.target).to_owned() });
+    for join in &plan.joins {
+        let node = plan.node_name(join.target).to_owned();
+        match join.mode {
+            JoinMode::Quiet => {
+                let also = |other: &PlanJoin| other.target == join.target && other.mode != JoinMode::Quiet;
+                if plan.joins.iter().any(also) {
+                    problems.push(Problem::DeferredJoin { node });
+                }
+            }
+            _ if join.sources.len() < 2 => problems.push(Problem::JoinTooSmall { node }),
+            JoinMode::Quorum(needed) if needed == 0 || needed as usize > join.sources.len() => {
+                problems.push(Problem::ImpossibleQuorum { node, needed, sources: join.sources.len() });
+            }
+            _ => {}
+        }
     }
 }
 

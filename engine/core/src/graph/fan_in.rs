@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::JoinMode;
 use super::plan::{Plan, PlanVariant};
 use super::problem::Problem;
 use crate::ids::{EdgeIx, NodeIx};
@@ -36,7 +37,7 @@ pub(super) fn check(plan: &Plan) -> Vec<Problem> {
         }
     }
     // A join that is also reached by a plain edge counts as one more way in.
-    for join in &plan.joins {
+    for join in plan.joins.iter().filter(|join| join.mode != JoinMode::Quiet) {
         if let (Some(edges), Some(first)) = (incoming.get_mut(&join.target), join_edge(plan, join.target)) {
             edges.push(first);
         }

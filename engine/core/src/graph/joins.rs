@@ -4,6 +4,9 @@
 //!
 //! "Certainly" follows tokens, not paths: of a node's unconditional edges one is enough, of a choice every variant
 //! must lead there, a bounded loop is left some day, and a fan-out may be empty.
+//!
+//! At run time no join waits for what can no longer come (see `reach`); this check is what makes leaving a source out a
+//! decision of the author.
 
 use std::collections::BTreeSet;
 
@@ -24,12 +27,22 @@ pub(super) fn check(plan: &Plan, problems: &mut Vec<Problem>) {
     let dominators = simple_fast(&graph, NodeIndex::new(plan.nodes.len()));
     let order = backwards(plan);
     for join in plan.joins.iter().filter(|join| join.sources.len() > 1) {
-        let certain = Certain::new(plan, &order, &join.sources);
+        let required: Vec<NodeIx> = join
+            .sources
+            .iter()
+            .zip(&join.optional)
+            .filter(|(_, optional)| !**optional)
+            .map(|(n, _)| *n)
+            .collect();
+        if required.is_empty() {
+            continue;
+        }
+        let certain = Certain::new(plan, &order, &required, &join.sources);
         let reached = reached_alone(plan, &dominators, join, &certain);
         if reached.is_empty() {
             continue;
         }
-        problems.extend(skipped(plan, &dominators, join, &certain, &reached).into_iter().map(|source| {
+        problems.extend(skipped(plan, &dominators, &certain, &reached).into_iter().map(|source| {
             Problem::SkippableJoinSource {
                 node: plan.node_name(join.target).to_owned(),
                 source_node: plan.node_name(source).to_owned(),
@@ -38,20 +51,23 @@ pub(super) fn check(plan: &Plan, problems: &mut Vec<Problem>) {
     }
 }
 
-/// For each node the sources of one join to which a token there certainly comes: a row of bits for each node.
+/// For each node the required sources of one join to which a token there certainly comes: a row of bits for each node.
 struct Certain<'a> {
     plan: &'a Plan,
+    /// The sources that no branch may leave out.
+    required: &'a [NodeIx],
+    /// All sources.
     sources: &'a [NodeIx],
     words: usize,
     bits: Vec<u64>,
 }
 
 impl<'a> Certain<'a> {
-    fn new(plan: &'a Plan, order: &[usize], sources: &'a [NodeIx]) -> Self {
-        let words = sources.len().div_ceil(64);
-        let mut certain = Self { plan, sources, words, bits: vec![0; words * plan.nodes.len()] };
+    fn new(plan: &'a Plan, order: &[usize], required: &'a [NodeIx], sources: &'a [NodeIx]) -> Self {
+        let words = required.len().div_ceil(64);
+        let mut certain = Self { plan, required, sources, words, bits: vec![0; words * plan.nodes.len()] };
         let mut own = vec![None; plan.nodes.len()];
-        for (bit, source) in sources.iter().enumerate() {
+        for (bit, source) in required.iter().enumerate() {
             own[source.index()] = Some(bit);
         }
         for place in order {
@@ -76,7 +92,11 @@ impl<'a> Certain<'a> {
     fn after(&self, edges: &[EdgeIx]) -> Vec<u64> {
         let mut row = vec![0; self.words];
         let edges = edges.iter().map(|edge| &self.plan.edges[edge.index()]);
-        for target in edges.filter(|edge| !edge.each).filter_map(|edge| edge.target) {
+        // A fan-out of nothing passes a node that returns no route, as if it had run.
+        let passed = |edge: &&super::PlanEdge| {
+            !edge.each || edge.target.is_none_or(|n| self.plan.nodes[n.index()].route.is_empty())
+        };
+        for target in edges.filter(passed).filter_map(|edge| edge.target) {
             let from = target.index() * self.words;
             for (all, word) in row.iter_mut().zip(&self.bits[from..from + self.words]) {
                 *all |= word;
@@ -108,7 +128,7 @@ impl<'a> Certain<'a> {
     /// The sources that a row does not hold.
     fn missing(&self, row: &[u64]) -> Vec<NodeIx> {
         let held = |bit: usize| row[bit / 64] & (1 << (bit % 64)) != 0;
-        self.sources.iter().enumerate().filter(|(bit, _)| !held(*bit)).map(|(_, source)| *source).collect()
+        self.required.iter().enumerate().filter(|(bit, _)| !held(*bit)).map(|(_, source)| *source).collect()
     }
 
     fn row(&self, place: usize) -> Vec<u64> {
@@ -181,17 +201,16 @@ fn walk(plan: &Plan, certain: &Certain<'_>, mut open: Vec<EdgeIx>) -> BTreeSet<N
 fn skipped(
     plan: &Plan,
     dominators: &Dominators<NodeIndex>,
-    join: &PlanJoin,
     certain: &Certain<'_>,
     reached: &BTreeSet<NodeIx>,
 ) -> Vec<NodeIx> {
-    let Some(split) = common(dominators, &join.sources) else { return Vec::new() };
+    let Some(split) = common(dominators, certain.sources) else { return Vec::new() };
     let missing = certain.missing(&certain.row(split.min(plan.nodes.len())));
     if !missing.is_empty() {
         return missing;
     }
     let passed: Vec<NodeIx> =
-        join.sources.iter().filter(|source| !reached.contains(source)).copied().collect();
+        certain.required.iter().filter(|source| !reached.contains(source)).copied().collect();
     if passed.is_empty() { reached.iter().copied().collect() } else { passed }
 }
 

@@ -6,6 +6,7 @@ mod fan_in;
 mod joins;
 mod plan;
 mod problem;
+mod reach;
 mod render;
 
 use std::any::Any;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use plan::{Plan, PlanBranch, PlanEdge, PlanJoin, PlanNode, PlanVariant, Via};
 pub use problem::{Problem, Problems};
+pub use reach::NodeSet;
 pub use render::{Format, Overlay};
 
 use crate::ids::NodeIx;
@@ -53,6 +55,8 @@ pub struct NodeSpec {
     pub branches: Vec<BranchSpec>,
     /// Whether several incoming paths are meant to run the node each on its own.
     pub any: bool,
+    /// Whether it waits until nothing that is under way can lead to it any more.
+    pub deferred: bool,
     /// The channels that the node declares to write; empty if it declares nothing.
     pub writes: Vec<String>,
 }
@@ -67,18 +71,49 @@ impl NodeSpec {
             edges: Vec::new(),
             branches: Vec::new(),
             any: false,
+            deferred: false,
             writes: Vec::new(),
         }
     }
 }
 
-/// A node that runs once all its sources have finished.
+/// For what a join waits. A source to which nothing that is under way can lead is never waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JoinMode {
+    /// For all its sources.
+    All,
+    /// For this many of its sources; the others are expected, and what they send is dropped.
+    Quorum(u32),
+    /// Until nothing can lead to the node any more, however many paths did.
+    Quiet,
+}
+
+/// A node that runs once its sources have finished.
 #[derive(Clone, Debug)]
 pub struct JoinSpec {
     /// The node that waits.
     pub target: Wire,
+    /// For what it waits.
+    pub mode: JoinMode,
     /// The nodes it waits for.
-    pub sources: Vec<Wire>,
+    pub sources: Vec<SourceSpec>,
+}
+
+/// A node that a join waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceSpec {
+    /// The node.
+    pub wire: Wire,
+    /// Whether a branch may leave it out.
+    pub optional: bool,
+}
+
+impl JoinSpec {
+    /// A join that waits for all these nodes, none of which a branch may leave out.
+    pub fn all(target: Wire, sources: impl IntoIterator<Item = Wire>) -> Self {
+        let sources = sources.into_iter().map(|wire| SourceSpec { wire, optional: false }).collect();
+        Self { target, mode: JoinMode::All, sources }
+    }
 }
 
 /// Everything that a builder was told.

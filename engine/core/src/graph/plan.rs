@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{BranchFn, BranchSpec, Topology};
+use super::reach::{self, NodeSet};
+use super::{BranchFn, BranchSpec, JoinMode, SourceSpec, Topology};
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
 use crate::route::{VariantWiring, Wire};
 use crate::state::StateSchema;
@@ -46,6 +47,8 @@ pub struct PlanEdge {
     pub each: bool,
     /// The join that it feeds, by its place in [`Plan::joins`].
     pub join: Option<u32>,
+    /// Whether it leads back to a node that was passed before. Only known in graphs with joins.
+    pub back: bool,
 }
 
 /// A variant of a route, with its edges.
@@ -87,13 +90,19 @@ pub struct PlanNode {
     pub any: bool,
 }
 
-/// A node that waits for several others.
+/// A node that waits for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanJoin {
     /// The node that waits.
     pub target: NodeIx,
-    /// The nodes it waits for, in the order of declaration.
+    /// For what it waits.
+    pub mode: JoinMode,
+    /// The nodes it waits for, in the order of declaration; empty for [`JoinMode::Quiet`].
     pub sources: Vec<NodeIx>,
+    /// For each source whether its path may be left out.
+    pub optional: Vec<bool>,
+    /// For each source the nodes that can still lead to it; for [`JoinMode::Quiet`] one set, for the target.
+    pub upstream: Vec<NodeSet>,
 }
 
 /// A checked graph, ready to run.
@@ -157,6 +166,8 @@ impl Plan {
             }
         }
         plan.add_joins(topology);
+        plan.add_deferred(topology);
+        reach::compile(&mut plan);
         plan.fingerprint = plan.compute_fingerprint();
         plan
     }
@@ -171,7 +182,16 @@ impl Plan {
     ) -> EdgeIx {
         // A foreign number may point past the end; the check reports it, and END keeps the tables sound until then.
         let target = wire.node.filter(|node| node.index() < self.nodes.len());
-        self.edges.push(PlanEdge { source, target, via, label, at_most: wire.at_most, each, join: None });
+        self.edges.push(PlanEdge {
+            source,
+            target,
+            via,
+            label,
+            at_most: wire.at_most,
+            each,
+            join: None,
+            back: false,
+        });
         EdgeIx(self.edges.len() as u32 - 1)
     }
 
@@ -202,20 +222,41 @@ impl Plan {
             let own = |wire: &&Wire| wire.builder == topology.builder;
             let Some(target) = Some(&spec.target).filter(own).and_then(|wire| wire.node) else { continue };
             let number = self.joins.len() as u32;
-            let mut sources: Vec<NodeIx> = spec
-                .sources
-                .iter()
-                .filter_map(|wire| wire.node)
-                .filter(|n| n.index() < self.nodes.len())
-                .collect();
-            sources.sort_unstable();
-            sources.dedup();
+            let known = |source: &SourceSpec| {
+                source.wire.node.filter(|n| n.index() < self.nodes.len()).map(|n| (n, source.optional))
+            };
+            // A source that is named twice is optional only if it is so both times.
+            let mut known: Vec<(NodeIx, bool)> = spec.sources.iter().filter_map(known).collect();
+            known.sort_unstable();
+            known.dedup_by_key(|(node, _)| *node);
+            let (sources, optional): (Vec<NodeIx>, Vec<bool>) = known.into_iter().unzip();
             for source in &sources {
                 let edge = self.add_edge(Some(*source), &spec.target, Via::Direct, "", false);
                 self.edges[edge.index()].join = Some(number);
                 self.nodes[source.index()].direct.push(edge);
             }
-            self.joins.push(PlanJoin { target, sources });
+            self.joins.push(PlanJoin { target, mode: spec.mode, sources, optional, upstream: Vec::new() });
+        }
+    }
+
+    /// A deferred node is a join of whatever leads to it.
+    fn add_deferred(&mut self, topology: &Topology) {
+        for (place, _) in topology.nodes.iter().enumerate().filter(|(_, spec)| spec.deferred) {
+            let target = NodeIx(place as u32);
+            let number = self.joins.len() as u32;
+            for edge in
+                self.edges.iter_mut().filter(|edge| edge.target == Some(target) && edge.join.is_none())
+            {
+                edge.join = Some(number);
+            }
+            let (sources, optional) = (Vec::new(), Vec::new());
+            self.joins.push(PlanJoin {
+                target,
+                mode: JoinMode::Quiet,
+                sources,
+                optional,
+                upstream: Vec::new(),
+            });
         }
     }
 
@@ -265,6 +306,9 @@ impl Plan {
                 "edge {from} {:?} {} {} {to} {:?}",
                 edge.via, edge.label, edge.each, edge.join
             ));
+        }
+        for join in &self.joins {
+            parts.push(format!("join {} {:?} {:?}", self.node_name(join.target), join.mode, join.optional));
         }
         Fingerprint::of(parts.iter().map(String::as_str))
     }

@@ -86,7 +86,7 @@ pub enum Problem {
     },
     /// A join that would wait for something that may never run.
     #[error(
-        "the join at `{node}` waits for `{source_node}`, which a branch can skip; make the edges to all its sources unconditional from one node, or use `g.any({node})`"
+        "the join at `{node}` waits for `{source_node}`, which a branch can skip; declare it `{source_node}.optional()` to go on without it, or lead to all sources from one node"
     )]
     SkippableJoinSource {
         /// The join.
@@ -98,6 +98,26 @@ pub enum Problem {
     #[error("the join at `{node}` needs at least two different sources; use `g.edge(…)` for one")]
     JoinTooSmall {
         /// The join.
+        node: String,
+    },
+    /// A quorum of none, or of more nodes than there are.
+    #[error(
+        "the join at `{node}` waits for {needed} of {sources} sources; ask for at least one and at most all"
+    )]
+    ImpossibleQuorum {
+        /// The join.
+        node: String,
+        /// How many it waits for.
+        needed: u32,
+        /// How many there are.
+        sources: usize,
+    },
+    /// A join that is deferred too.
+    #[error(
+        "`{node}` is the target of a join and deferred; keep the join to wait for certain nodes, or the deferral to wait for all that leads here"
+    )]
+    DeferredJoin {
+        /// The node.
         node: String,
     },
     /// A handle that another builder made.
@@ -151,6 +171,8 @@ impl Problem {
             Problem::ForeignHandle { .. } => "SW-G113",
             Problem::ParallelWrites { .. } => "SW-G114",
             Problem::UnknownChannel { .. } => "SW-G115",
+            Problem::ImpossibleQuorum { .. } => "SW-G116",
+            Problem::DeferredJoin { .. } => "SW-G117",
         }
     }
 }

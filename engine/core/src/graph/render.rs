@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::JoinMode;
 use super::plan::{Plan, PlanEdge};
 use crate::ids::{EdgeIx, NodeIx};
 
@@ -65,7 +66,11 @@ impl Plan {
         for (place, edge) in self.edges.iter().enumerate() {
             let (from, to) = (mermaid_id(edge.source, "START"), mermaid_id(edge.target, "END"));
             let label = edge_label(edge, EdgeIx(place as u32), overlay);
-            let arrow = if edge.each { "==>" } else { "-->" };
+            let arrow = match edge.each {
+                true => "==>",
+                false if self.is_optional(edge) => "-.->",
+                false => "-->",
+            };
             if label.is_empty() {
                 let _ = writeln!(out, "  {from} {arrow} {to}");
             } else {
@@ -109,6 +114,9 @@ impl Plan {
             }
             if edge.each {
                 attributes.push("style=bold".to_owned());
+            }
+            if self.is_optional(edge) {
+                attributes.push("style=dashed".to_owned());
             }
             if overlay.is_some_and(|overlay| overlay.taken(EdgeIx(place as u32)) > 0) {
                 attributes.push("color=darkgreen".to_owned());
@@ -166,9 +174,31 @@ impl Plan {
             let (mark, caption) = if row == 0 { (mark, caption) } else { (" ", "") };
             let pad = " ".repeat(width.saturating_sub(caption.chars().count()));
             let to = self.name_of(edge.target, "END");
-            let join = if edge.join.is_some() { "  (join)" } else { "" };
+            let join = self.gathering(edge);
             let _ = writeln!(out, "  {mark} {caption}{pad} {bend}{label}{arrow} {to}{join}");
         }
+    }
+}
+
+impl Plan {
+    /// Whether a join goes on without this edge's source if it has to.
+    fn is_optional(&self, edge: &PlanEdge) -> bool {
+        let Some(join) = edge.join.and_then(|join| self.joins.get(join as usize)) else { return false };
+        let place = join.sources.iter().position(|source| Some(*source) == edge.source);
+        place.is_some_and(|place| join.optional[place])
+    }
+
+    /// How the target of an edge gathers, in words.
+    fn gathering(&self, edge: &PlanEdge) -> String {
+        let Some(join) = edge.join.and_then(|join| self.joins.get(join as usize)) else {
+            return String::new();
+        };
+        let how = match join.mode {
+            JoinMode::All => "join".to_owned(),
+            JoinMode::Quorum(needed) => format!("join, {needed} of {}", join.sources.len()),
+            JoinMode::Quiet => "deferred".to_owned(),
+        };
+        format!("  ({how}{})", if self.is_optional(edge) { ", optional" } else { "" })
     }
 }
 

@@ -186,9 +186,9 @@ pub struct Commit {
     /// What the branches chose.
     #[serde(rename = "b", default, skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<Branched>,
-    /// Tokens that arrived at joins, and those that a join used up.
+    /// What changed at joins, in order.
     #[serde(rename = "j", default, skip_serializing_if = "Vec::is_empty")]
-    pub arrivals: Vec<Arrival>,
+    pub joins: Vec<JoinChange>,
     /// Bounded edges that were taken.
     #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
     pub crossings: Vec<Crossing>,
@@ -227,27 +227,37 @@ pub struct Branched {
 
 /// A change of what waits at a join.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Arrival {
+pub struct JoinChange {
     /// The join.
     #[serde(rename = "j")]
     pub join: u32,
-    /// What arrived; absent when the join ran and its tokens were used up.
-    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<Token>,
+    /// What changed.
+    #[serde(rename = "w")]
+    pub event: JoinEvent,
 }
 
-/// A token at a join.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Token {
-    /// The source that sent it.
-    #[serde(rename = "n")]
-    pub source: NodeIx,
-    /// Whether it stands for a path that was not taken. Always false in this version.
-    #[serde(rename = "d", default, skip_serializing_if = "is_false")]
-    pub dead: bool,
-    /// The scope that it belongs to. Empty in this version.
-    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
-    pub scope: Vec<u64>,
+/// What happened at a join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinEvent {
+    /// A token of this source came and waits. At a deferred node it has the number of that node.
+    #[serde(rename = "k")]
+    Came(NodeIx),
+    /// A token of this source came after the join had run without it, and was dropped.
+    #[serde(rename = "l")]
+    Late(NodeIx),
+    /// The join ran: the first waiting token of each of these sources is used up. The others were not waited for.
+    #[serde(rename = "f")]
+    Ran {
+        /// The sources whose tokens were used up.
+        #[serde(rename = "u")]
+        used: Vec<NodeIx>,
+        /// Sources whose next token belongs to this round and will be dropped.
+        #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+        owing: Vec<NodeIx>,
+    },
+    /// Nothing can lead to this source any more, so that it owes nothing.
+    #[serde(rename = "x")]
+    Released(NodeIx),
 }
 
 /// A bounded edge that was taken.
@@ -288,8 +298,4 @@ pub struct StoredInterrupt {
 
 fn no_bytes(bytes: &ByteBuf) -> bool {
     bytes.is_empty()
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::record::{ChosenRoute, Crossing, NodeTable, StoredInterrupt, Token};
+use super::record::{ChosenRoute, Crossing, NodeTable, StoredInterrupt};
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId, Seq};
 
@@ -46,9 +46,9 @@ pub struct SnapshotBody {
     /// The activations of the superstep.
     #[serde(rename = "f")]
     pub slots: Vec<SlotImage>,
-    /// What waits at each join.
-    #[serde(rename = "j")]
-    pub joins: Vec<Vec<Token>>,
+    /// Joins at which something waits.
+    #[serde(rename = "j", default, skip_serializing_if = "Vec::is_empty")]
+    pub joins: Vec<JoinImage>,
     /// How often bounded edges were taken.
     #[serde(rename = "e")]
     pub crossings: Vec<Crossing>,
@@ -72,6 +72,20 @@ pub struct ReferenceList {
     /// Ranges of positions, both ends included.
     #[serde(rename = "r")]
     pub ranges: Vec<(Seq, Seq)>,
+}
+
+/// What waits at a join.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinImage {
+    /// The join.
+    #[serde(rename = "j")]
+    pub join: u32,
+    /// The sources of the tokens, in the order in which they came.
+    #[serde(rename = "k", default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<NodeIx>,
+    /// Sources whose next token will be dropped.
+    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+    pub owing: Vec<NodeIx>,
 }
 
 /// One activation in a snapshot.

@@ -7,6 +7,7 @@ mod bounds;
 mod control;
 mod events;
 mod failures;
+mod joins;
 mod journal;
 mod merging;
 mod mistakes;

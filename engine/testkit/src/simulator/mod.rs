@@ -31,8 +31,6 @@ pub struct History {
     pub cancels: usize,
     /// How many snapshots there are at the end.
     pub snapshots: usize,
-    /// How many runs finished although something still waited at a join.
-    pub starved: usize,
     /// How many prefixes of the journal were recovered in two ways and compared.
     pub prefixes: usize,
 }

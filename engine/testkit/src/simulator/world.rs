@@ -221,8 +221,9 @@ impl World {
             Status::Open | Status::Stopped(Outcome::Drained) => self.take_up(process)?,
             Status::Stopped(Outcome::Finished) => {
                 self.check_finished(&process.execution, run)?;
-                self.history.starved +=
-                    self.expected.get(run).map_or(0, |expected| usize::from(expected.starved > 0));
+                if self.expected.get(run).is_some_and(|expected| expected.starved > 0) {
+                    return Err("the run finished, and something still waits at a join".to_owned());
+                }
                 self.next_run(process, run)?;
             }
             Status::Stopped(Outcome::Cancelled) => self.next_run(process, run)?,
