@@ -16,7 +16,7 @@ mod pipeline;
 pub use app::App;
 pub use error::CliError;
 pub use statewright_graphs as graphs;
-pub use statewright_graphs::{Pipeline, Report, Services};
+pub use statewright_graphs::{Docs, Pipeline, Report, Services};
 
 /// The engine: it knows no language model.
 pub mod engine {
@@ -41,7 +41,7 @@ pub mod prelude {
         Route, RunEvent, Runner, State, StateGraph, To, Update,
     };
     pub use statewright_engine_sql::{SqliteOptions, SqliteStore};
-    pub use statewright_graphs::{Pipeline, Report, Services};
+    pub use statewright_graphs::{Docs, Pipeline, Report, Services};
     pub use statewright_nodes_ports::{ChatModel, ChatRequest, Message, Usage};
 }
 

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use statewright_engine_runtime::{Classified, FailureKind, State};
-use statewright_nodes_context::{Citation, ContextError, DocsIndex};
+use statewright_nodes_context::{Citation, ContextError};
 use statewright_nodes_ports::{ChatModel, ErrorClass, ModelError, TokenCounter, Usage};
 use statewright_nodes_tools::calculator::CalculatorError;
 
 pub use crate::classic::{ClassicState, classic};
+use crate::docs::Docs;
 pub use crate::research::{ResearchState, research};
 
 /// What nodes of the ready pipelines work with.
@@ -22,8 +23,8 @@ pub struct Services {
     pub model: Arc<dyn ChatModel>,
     /// Counts tokens of what goes into a prompt, and of calls whose provider does not say.
     pub tokens: Arc<dyn TokenCounter>,
-    /// The documents to search; `None` if none were given.
-    pub docs: Option<Arc<DocsIndex>>,
+    /// The documents to search, such as `Some(Docs::open("docs")?)`; `None` if none were given.
+    pub docs: Option<Docs>,
 }
 
 impl fmt::Debug for Services {
@@ -31,7 +32,7 @@ impl fmt::Debug for Services {
         f.debug_struct("Services")
             .field("model", self.model.id())
             .field("tokens", &self.tokens.name())
-            .field("docs", &self.docs.as_ref().map(|docs| docs.len()))
+            .field("docs", &self.docs)
             .finish()
     }
 }

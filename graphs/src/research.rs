@@ -196,7 +196,7 @@ impl Node<ResearchState> for Research {
             return Ok((ResearchState::update().notes(note), route));
         };
         let times = state.attempts as usize + 1;
-        let passages = docs.search(&state.question, times * PASSAGES);
+        let passages = docs.index().await?.search(&state.question, times * PASSAGES);
         let can_search_wider = passages.len() == times * PASSAGES;
         let packed = pack::pack(&passages, self.0.tokens.as_ref(), times * pack::RETRIEVED_TOKENS);
         let sources: Vec<Source> = packed.passages.into_iter().map(Source::from).collect();

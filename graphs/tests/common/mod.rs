@@ -47,7 +47,7 @@ pub(crate) trait WithDocs {
 impl WithDocs for Services {
     fn with_docs(self) -> Services {
         let index = DocsIndex::open(&docs_folder()).expect("the folder of the tests");
-        Services { docs: Some(Arc::new(index)), ..self }
+        Services { docs: Some(index.into()), ..self }
     }
 }
 
