@@ -37,8 +37,8 @@ pub mod nodes {
 pub mod prelude {
     pub use crate::App;
     pub use statewright_engine_runtime::{
-        Command, Ctx, Durability, Graph, MemoryCheckpointer, Node, NodeError, NodeHandle, Outcome, Problems,
-        Route, RunEvent, Runner, State, StateGraph, To, Update,
+        Command, Ctx, Durability, Gate, GateEdges, Graph, MemoryCheckpointer, Node, NodeError, NodeHandle,
+        Outcome, Problems, Route, RunEvent, Runner, State, StateGraph, To, Update, Verdict,
     };
     pub use statewright_engine_sql::{SqliteOptions, SqliteStore};
     pub use statewright_graphs::{Docs, Pipeline, Report, Services};

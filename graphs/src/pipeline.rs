@@ -49,7 +49,7 @@ pub trait Pipeline: State {
 /// What a run came to, for people and for machines.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The answer; empty as long as there is none. `[n]` in it is the n-th citation, counted from 1.
+    /// The answer; of a run that is not finished, the draft so far. `[n]` in it is the n-th citation, counted from 1.
     pub answer: String,
     /// What the answer cites.
     pub citations: Vec<Citation>,

@@ -5,13 +5,16 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use statewright_engine_core::graph::{BranchSpec, JoinMode, JoinSpec, NodeSpec, SourceSpec, Topology};
+use statewright_engine_core::graph::{
+    BranchSpec, Decide, JoinMode, JoinSpec, NodeSpec, SourceSpec, Topology,
+};
 use statewright_engine_core::{
     Data, Decision, IntoCommand, NodeIx, Problem, Problems, Route, State, To, Wire,
 };
 
 use crate::context::Ctx;
 use crate::error::{Classifier, NodeError};
+use crate::gate::{self, Gate, GateEdges};
 use crate::graph::Graph;
 use crate::node::{ErasedNode, FunctionNode, Node, StructNode};
 
@@ -256,13 +259,25 @@ impl<S: State> StateGraph<S> {
         decide: impl Fn(&S) -> B + Send + Sync + 'static,
         edges: B::Edges<S>,
     ) {
-        let decide = Arc::new(move |state: &(dyn std::any::Any + Send + Sync)| {
+        let decide = Decide::Route(Arc::new(move |state: &(dyn std::any::Any + Send + Sync)| {
             let chosen = state.downcast_ref::<S>().and_then(|state| decide(state).decide());
             // A route without variants cannot be wired, and a state of another type cannot reach this graph.
             chosen.unwrap_or(Decision { variant: u16::MAX, payloads: Default::default() })
-        });
+        }));
         let variants = B::wiring::<S>(edges);
         self.with(after.wire(), |spec| spec.branches.push(BranchSpec { decide, variants }));
+    }
+
+    /// A gate after a node: judges the state into which the node's writes are merged, and goes on, or back to the node
+    /// to blame, or stops with the best round. The edges that lead back are bounded by its rounds and need no bound.
+    pub fn gate<I, R, B: Route>(
+        &mut self,
+        after: NodeHandle<S, I, R>,
+        gate: Gate<S, B>,
+        edges: GateEdges<S, B>,
+    ) {
+        let spec = gate::spec(gate, edges);
+        self.with(after.wire(), |node| node.branches.push(spec));
     }
 
     /// `target` runs once all sources have finished. A source that a branch can leave out has to be declared

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::task::AtomicWaker;
 use serde::Serialize;
+use statewright_engine_core::journal::Retry;
 use statewright_engine_core::{ActivationId, Answer, Data, NodeIx, Plan, RunId, ThreadId};
 
 use crate::events::{EventSender, Item, RunEvent};
@@ -27,6 +28,7 @@ pub(crate) struct Activation {
     pub(crate) node: NodeIx,
     pub(crate) attempt: u32,
     pub(crate) answers: Option<Arc<[Answer]>>,
+    pub(crate) retry: Option<Arc<Retry>>,
     /// Woken when the node asks, since the question may come from a task of its own.
     pub(crate) waker: AtomicWaker,
     /// Set after `halt`, so that an execution that goes on, as nearly all do, takes no lock.
@@ -63,6 +65,7 @@ impl Activation {
             node: NodeIx(0),
             attempt: 0,
             answers: None,
+            retry: None,
             waker: AtomicWaker::new(),
             halting: AtomicBool::new(false),
             halt: Mutex::new(None),
@@ -76,8 +79,10 @@ impl Activation {
         node: NodeIx,
         attempt: u32,
         answers: Option<Arc<[Answer]>>,
+        retry: Option<Arc<Retry>>,
     ) {
-        (self.id, self.node, self.attempt, self.answers) = (id, node, attempt, answers);
+        (self.id, self.node, self.attempt) = (id, node, attempt);
+        (self.answers, self.retry) = (answers, retry);
         if std::mem::take(self.halting.get_mut()) {
             *self.halt.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         }
@@ -108,6 +113,11 @@ impl<S, I> Ctx<S, I> {
     /// Counts the executions of this activation, from 1.
     pub fn attempt(&self) -> u32 {
         self.activation.attempt
+    }
+
+    /// Which gate sent the run back to this node, and what is to be mended; nothing the first time.
+    pub fn retry(&self) -> Option<&Retry> {
+        self.activation.retry.as_deref()
     }
 
     /// This activation, unique within the thread.

@@ -141,11 +141,11 @@ impl<S: State> Driver<S> {
     }
 
     fn activation(&mut self, task: Task) -> ActivationFuture {
-        let Task { activation: id, node, attempt, input, state, answers } = task;
+        let Task { activation: id, node, attempt, input, retry, state, answers } = task;
         let spare = self.spare.take().filter(|spare| Arc::strong_count(spare) == 1);
         let mut activation = spare.unwrap_or_else(|| Activation::of(&self.scope));
         if let Some(fresh) = Arc::get_mut(&mut activation) {
-            fresh.begin(id, node, attempt, answers);
+            fresh.begin(id, node, attempt, answers, retry);
         }
         // A disabled span still costs as much as a node does; one that nobody sees is not made at all.
         let span =

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use statewright_engine_core::journal::GateRound;
 use statewright_engine_core::{
     ActivationId, EdgeIx, Failure, Interrupt, NodeIx, Notice, Outcome, RunId, Seq,
 };
@@ -54,6 +55,8 @@ pub enum RunEvent {
     },
     /// A node asked a question and waits.
     Asked(Arc<Interrupt>),
+    /// A gate judged.
+    Judged(GateRound),
     /// An edge was taken.
     EdgeTaken(EdgeIx),
     /// A superstep was committed.
@@ -138,6 +141,7 @@ impl From<Notice> for RunEvent {
                 RunEvent::NodeFailed { node, activation, attempt, failure }
             }
             Notice::Asked { interrupt } => RunEvent::Asked(interrupt),
+            Notice::Judged { round } => RunEvent::Judged(round),
             Notice::EdgeTaken { edge } => RunEvent::EdgeTaken(edge),
             Notice::Committed { superstep, seq } => RunEvent::Committed { superstep, seq },
         }

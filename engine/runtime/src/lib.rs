@@ -16,6 +16,7 @@ mod control;
 mod driver;
 mod error;
 mod events;
+mod gate;
 mod graph;
 mod ids;
 mod memory;
@@ -28,6 +29,7 @@ pub use context::Ctx;
 pub use control::RunControl;
 pub use error::{Classified, Classifier, NodeError, RunError};
 pub use events::{EVENT_BUFFER, Events, Item, RunEvent};
+pub use gate::{Gate, GateEdges, Verdict};
 pub use graph::Graph;
 pub use ids::random_id;
 pub use memory::MemoryCheckpointer;
@@ -37,6 +39,7 @@ pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 #[doc(hidden)]
 pub use statewright_engine_core::__private;
 pub use statewright_engine_core::graph::{Format, Overlay};
+pub use statewright_engine_core::journal::{GateRound, GateStop, Retry};
 pub use statewright_engine_core::{
     ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, Fingerprint, Interrupt,
     IntoCommand, Limits, NodeIx, Outcome, Plan, Problem, Problems, Route, RunId, Seq, State, Status,

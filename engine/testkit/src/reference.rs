@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use statewright_engine_core::graph::{JoinMode, NodeSpec};
+use statewright_engine_core::graph::{Decide, JoinMode, NodeSpec};
 use statewright_engine_core::{ActivationId, NodeIx, Topology, Wire, Write};
 
 use crate::script::{Carried, Script, Visit};
@@ -70,6 +70,7 @@ impl Reference {
             state,
             joins: vec![Gathered::default(); topology.joins.len()],
             deferred: BTreeSet::new(),
+            gates: HashMap::new(),
             leads: forward(topology),
             crossed: HashMap::new(),
         };
@@ -143,6 +144,16 @@ impl Reference {
 /// Where a wire is declared: the node, the list of wires within it, the place in that list.
 type Place = (Option<NodeIx>, usize, usize);
 
+/// What a gate remembers.
+#[derive(Clone, Default)]
+struct Kept {
+    rounds: u32,
+    best: u32,
+    score: f64,
+    last: Option<u64>,
+    mark: Option<u64>,
+}
+
 /// What is at a join.
 #[derive(Clone, Default)]
 struct Gathered {
@@ -154,6 +165,8 @@ struct Gathered {
 #[derive(Default)]
 struct Next {
     tokens: Vec<(NodeIx, Option<u64>)>,
+    /// What gates chose.
+    chosen: HashMap<(NodeIx, usize), u16>,
     /// Targets of fan-outs of nothing.
     passed: Vec<NodeIx>,
     exhausted: Option<(Option<NodeIx>, Option<NodeIx>)>,
@@ -166,6 +179,8 @@ struct Machine<'a> {
     joins: Vec<Gathered>,
     /// Deferred nodes that something led to.
     deferred: BTreeSet<NodeIx>,
+    /// For each gate that sent the run back: its rounds, and the best of them with what it keeps.
+    gates: HashMap<(NodeIx, usize), Kept>,
     /// Which node leads to which, in one round.
     leads: BTreeSet<(NodeIx, NodeIx)>,
     /// For each bounded wire its bound and how often it was taken.
@@ -197,7 +212,7 @@ impl Machine<'_> {
         for update in &updates {
             fold(&mut self.state, update);
         }
-        let mut next = Next::default();
+        let mut next = Next { chosen: self.judge(frontier), ..Next::default() };
         for (index, (node, _)) in frontier.iter().enumerate() {
             let spec = self.spec(*node).clone();
             if let (Some(wiring), Some((variant, carried))) = (&spec.route, &routes[index]) {
@@ -213,11 +228,48 @@ impl Machine<'_> {
         while let Some(node) = next.passed.pop() {
             let spec = self.spec(node).clone();
             let runs = next.tokens.iter().any(|(other, _)| *other == node);
-            if !runs && spec.route.is_none() && gone_past.insert(node) {
+            let gated = spec.branches.iter().any(|branch| matches!(branch.decide, Decide::Gate(_)));
+            if !runs && spec.route.is_none() && !gated && gone_past.insert(node) {
                 self.leave(&mut next, node, &spec);
             }
         }
         Some(next)
+    }
+
+    /// What the gates behind these nodes choose; the best round is put back where one gives up.
+    fn judge(&mut self, frontier: &[(NodeIx, Option<u64>)]) -> HashMap<(NodeIx, usize), u16> {
+        let mut chosen = HashMap::new();
+        let mut nodes: Vec<NodeIx> = frontier.iter().map(|(node, _)| *node).collect();
+        nodes.dedup();
+        for node in nodes {
+            for (number, branch) in self.spec(node).branches.clone().iter().enumerate() {
+                let Decide::Gate(rule) = &branch.decide else { continue };
+                let blamed = branch.variants.len() as u16 - 2;
+                let (score, variant) = self.script.judge(node, number, &self.state, blamed);
+                let before = self.gates.remove(&(node, number));
+                let rounds = before.as_ref().map_or(1, |kept| kept.rounds + 1);
+                let here = Kept { rounds, best: rounds, score, last: self.state.last, mark: self.state.mark };
+                let best = match before {
+                    Some(before) if before.score >= score => Kept { rounds, ..before },
+                    _ => here,
+                };
+                let stuck = rule.plateau.is_some_and(|most| rounds - best.best >= most);
+                let forbidden = rule.stop.is_some() && self.script.forbids(node, &self.state);
+                let way = match variant {
+                    _ if score >= rule.pass_at => 0,
+                    Some(variant) if rounds < rule.attempts && !stuck && !forbidden => 2 + variant,
+                    _ => 1,
+                };
+                if way == 1 && !rule.keep.is_empty() {
+                    (self.state.last, self.state.mark) = (best.last, best.mark);
+                }
+                if way > 1 {
+                    self.gates.insert((node, number), best);
+                }
+                chosen.insert((node, number), way);
+            }
+        }
+        chosen
     }
 
     /// What is followed once for a node: plain edges, joins, branches.
@@ -236,7 +288,10 @@ impl Machine<'_> {
         }
         for (number, branch) in spec.branches.iter().enumerate() {
             let each: Vec<bool> = branch.variants.iter().map(|variant| variant.each).collect();
-            let (variant, carried) = self.script.branch(node, number, &self.state, &each);
+            let (variant, carried) = match branch.decide {
+                Decide::Route(_) => self.script.branch(node, number, &self.state, &each),
+                Decide::Gate(_) => (next.chosen[&(node, number)], Carried::Nothing),
+            };
             let wires = &branch.variants[usize::from(variant)].wires;
             self.take_all(next, (Some(node), 2 + number), usize::from(variant), wires, &carried);
         }
@@ -350,10 +405,16 @@ fn forward(topology: &Topology) -> BTreeSet<(NodeIx, NodeIx)> {
     let mut bounded = Vec::new();
     for (place, spec) in topology.nodes.iter().enumerate() {
         let routed = spec.route.iter().flatten().flat_map(|variant| &variant.wires);
-        let branched = spec.branches.iter().flat_map(|b| &b.variants).flat_map(|variant| &variant.wires);
-        for wire in spec.edges.iter().chain(routed).chain(branched) {
+        let branched = spec.branches.iter().flat_map(|branch| {
+            // A gate bounds the ways back to the nodes to blame, which follow on passing and giving up.
+            let free = if matches!(branch.decide, Decide::Gate(_)) { 2 } else { usize::MAX };
+            let variants = branch.variants.iter().enumerate();
+            variants.flat_map(move |(place, variant)| variant.wires.iter().map(move |w| (w, place >= free)))
+        });
+        let free = spec.edges.iter().chain(routed).map(|wire| (wire, false));
+        for (wire, gated) in free.chain(branched) {
             let Some(target) = wire.node else { continue };
-            let list = if wire.at_most.is_some() { &mut bounded } else { &mut edges };
+            let list = if gated || wire.at_most.is_some() { &mut bounded } else { &mut edges };
             list.push((NodeIx(place as u32), target));
         }
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use statewright_engine_core::graph::{BranchSpec, JoinMode, JoinSpec, NodeSpec};
+use statewright_engine_core::graph::{
+    BranchSpec, Decide, GateRule, JoinMode, JoinSpec, Judgement, NodeSpec, StopFn,
+};
 use statewright_engine_core::{NodeIx, Plan, State, Topology, VariantWiring, Wire};
 
 use crate::reference::{End, Reference};
@@ -149,7 +151,7 @@ impl Maker<'_> {
 
     /// Continues behind a node that has no way out yet; gives the next such node.
     fn segment(&mut self, from: NodeIx, depth: usize) -> NodeIx {
-        let shape = self.rng.weighted(&[3, 4, 4, 4, 4, 3, 1, 3]);
+        let shape = self.rng.weighted(&[3, 4, 4, 4, 4, 3, 1, 3, 3]);
         match shape {
             Some(1) => self.diamond(from, depth),
             Some(2) => self.alternatives(from, depth),
@@ -158,6 +160,7 @@ impl Maker<'_> {
             Some(5) => self.unequal(from),
             Some(6) => self.early_end(from),
             Some(7) => self.partial(from, depth),
+            Some(8) => self.gated(from),
             _ => self.straight(from),
         }
     }
@@ -267,6 +270,39 @@ impl Maker<'_> {
         target
     }
 
+    /// A gate that sends the run back to one of several nodes.
+    fn gated(&mut self, from: NodeIx) -> NodeIx {
+        let worker = self.straight(from);
+        let judged = if self.rng.chance(500) { self.straight(worker) } else { worker };
+        let next = self.node();
+        let mut blamed = vec![worker];
+        if self.rng.chance(400) {
+            blamed.extend(self.spine.first());
+        }
+        let given_up = if self.rng.chance(300) { END } else { wire(next) };
+        let mut variants = vec![(false, vec![wire(next)]), (false, vec![given_up])];
+        variants.extend(blamed.iter().map(|node| (false, vec![wire(*node)])));
+        let keeps = self.rng.chance(700);
+        let heeds = self.rng.chance(300);
+        let (script, branch) = (self.script, self.topology.nodes[judged.index()].branches.len());
+        let rule = GateRule {
+            judge: Arc::new(|_| Judgement { score: 1.0, critique: String::new(), blamed: None }),
+            pass_at: 0.8,
+            attempts: self.rng.between(1, 4) as u32,
+            plateau: self.rng.chance(400).then_some(self.rng.between(1, 2) as u32),
+            stop: heeds.then(|| -> StopFn {
+                Arc::new(move |state| {
+                    state.downcast_ref::<SimState>().is_some_and(|state| script.forbids(judged, state))
+                })
+            }),
+            keep: if keeps { vec!["last".to_owned(), "mark".to_owned()] } else { Vec::new() },
+        };
+        let rule = script.gate(judged, branch, blamed.len() as u16, rule);
+        let spec = &mut self.topology.nodes[judged.index()];
+        spec.branches.push(BranchSpec { decide: Decide::Gate(rule), variants: wirings(variants) });
+        next
+    }
+
     /// A node of its own that ends its path.
     fn straight_end(&mut self) -> NodeIx {
         let node = self.node();
@@ -290,7 +326,7 @@ fn wirings(variants: Vec<(bool, Vec<Wire>)>) -> Vec<VariantWiring> {
 fn add_branch(spec: &mut NodeSpec, node: NodeIx, script: Script, variants: Vec<(bool, Vec<Wire>)>) {
     let each = variants.iter().map(|(each, _)| *each).collect();
     let decide = script.branch_function(node, spec.branches.len(), each);
-    spec.branches.push(BranchSpec { decide, variants: wirings(variants) });
+    spec.branches.push(BranchSpec { decide: Decide::Route(decide), variants: wirings(variants) });
 }
 
 /// Adds edges that nobody planned, as long as the checks accept the graph.

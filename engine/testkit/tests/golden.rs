@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use statewright_engine_core::graph::{BranchSpec, JoinSpec, NodeSpec};
+use statewright_engine_core::graph::{BranchSpec, Decide, JoinSpec, NodeSpec};
 use statewright_engine_core::journal::FORMAT;
 use statewright_engine_core::{
     Action, Decision, Entry, EntryKind, Event, Execution, Failure, FailureKind, Limits, NodeIx, Options,
@@ -58,7 +58,7 @@ fn plan() -> Arc<Plan> {
     });
     let back = Wire { at_most: Some(1), ..wire(2) };
     let variants = vec![variant("Again", false, vec![back]), variant("Enough", false, vec![END])];
-    topology.nodes[5].branches.push(BranchSpec { decide, variants });
+    topology.nodes[5].branches.push(BranchSpec { decide: Decide::Route(decide), variants });
     Arc::new(topology.compile().unwrap())
 }
 

@@ -1,7 +1,7 @@
 //! Graphs in which a join that counts its sources only would wait for ever, while the run ends as if nothing were wrong.
 //! Each was found by the simulator and made small by hand.
 
-use statewright_engine_core::graph::{BranchSpec, JoinSpec, NodeSpec};
+use statewright_engine_core::graph::{BranchSpec, Decide, JoinSpec, NodeSpec};
 use statewright_engine_core::{NodeIx, State, Topology, VariantWiring, Wire};
 use statewright_engine_testkit::{End, Reference, Script, SimState};
 
@@ -68,7 +68,8 @@ fn a_loop_in_an_arm_that_sends_a_token_each_time() {
     for seed in 0..20 {
         let script = Script { seed, ..SCRIPT };
         let decide = script.branch_function(NodeIx(2), 0, vec![false, false]);
-        topology.nodes[2].branches = vec![BranchSpec { decide, variants: variants.clone() }];
+        topology.nodes[2].branches =
+            vec![BranchSpec { decide: Decide::Route(decide), variants: variants.clone() }];
         check(&topology, &script);
     }
 }

@@ -3,17 +3,19 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
+use super::gates::{Gates, Judged};
 use super::joins::{self, Joins};
 use super::slot::{Progress, Slot};
 use super::types::Limits;
 use crate::cell::StateCell;
 use crate::failure::Failure;
-use crate::graph::{JoinMode, Plan, PlanVariant};
+use crate::graph::{Decide, JoinMode, Plan, PlanVariant};
 use crate::ids::{EdgeIx, NodeIx};
-use crate::journal::{Branched, Crossing, JoinChange};
+use crate::journal::{Branched, Crossing, JoinChange, Retry};
 use crate::payload::Payload;
-use crate::route::Payloads;
+use crate::route::{Decision, Payloads};
 
 /// What was decided at the end of a superstep. The vectors are kept from step to step, so that a chain allocates none.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub(super) struct Advance {
     pub(super) next: Vec<Slot>,
     pub(super) branches: Vec<Branched>,
     pub(super) joins: Vec<JoinChange>,
+    /// What gates decided, before the edges are taken.
+    pub(super) gates: Vec<Judged>,
     pub(super) crossings: Vec<Crossing>,
     pub(super) taken: Vec<EdgeIx>,
     pub(super) exhausted: Option<EdgeIx>,
@@ -35,6 +39,7 @@ impl Advance {
         self.next.clear();
         self.branches.clear();
         self.joins.clear();
+        self.gates.clear();
         self.came.clear();
         self.passed.clear();
         self.crossings.clear();
@@ -48,13 +53,15 @@ impl Advance {
 pub(super) struct Counters {
     /// What waits at joins.
     pub(super) joins: Joins,
+    /// The rounds of gates. They are counted while gates judge, not when an advance is applied.
+    pub(super) gates: Gates,
     /// How often each edge was taken in this run; only bounded edges are counted.
     pub(super) crossed: Vec<u32>,
 }
 
 impl Counters {
     pub(super) fn for_plan(plan: &Plan) -> Self {
-        Self { joins: Joins::default(), crossed: vec![0; plan.edges.len()] }
+        Self { joins: Joins::default(), gates: Gates::default(), crossed: vec![0; plan.edges.len()] }
     }
 
     /// Applies what an advance, present or recorded, decided.
@@ -75,7 +82,7 @@ pub(super) fn begin(
     limits: &Limits,
     out: &mut Advance,
 ) -> Result<(), Failure> {
-    let mut step = Step { plan, counters, out };
+    let mut step = Step { plan, counters, out, retry: None };
     for edge in &plan.start {
         step.take(*edge, Payload::Unit);
     }
@@ -91,7 +98,7 @@ pub(super) fn advance(
     cell: &dyn StateCell,
     out: &mut Advance,
 ) -> Result<(), Failure> {
-    let mut step = Step { plan, counters, out };
+    let mut step = Step { plan, counters, out, retry: None };
     let mut previous = None;
     for slot in slots {
         let node = &plan.nodes[slot.node.index()];
@@ -113,6 +120,8 @@ struct Step<'a> {
     plan: &'a Plan,
     counters: &'a Counters,
     out: &'a mut Advance,
+    /// Why a gate sends the run back, while its edges are taken.
+    retry: Option<Arc<Retry>>,
 }
 
 impl Step<'_> {
@@ -128,15 +137,27 @@ impl Step<'_> {
         }
         let state = cell.snapshot();
         for (number, branch) in node.branches.iter().enumerate() {
-            let chosen = catch_unwind(AssertUnwindSafe(|| (branch.decide)(state.as_ref())))
-                .map_err(|panic| branch_panic(&node.name, panic.as_ref()))?;
+            let number = number as u16;
+            let chosen = match &branch.decide {
+                Decide::Route(decide) => catch_unwind(AssertUnwindSafe(|| decide(state.as_ref())))
+                    .map_err(|panic| branch_panic(&node.name, panic.as_ref()))?,
+                Decide::Gate(_) => self.judged(ix, number).ok_or_else(|| unwired(&node.name))?,
+            };
             let variant =
                 branch.variants.get(usize::from(chosen.variant)).ok_or_else(|| unwired(&node.name))?;
-            let branched = Branched { node: ix, branch: number as u16, variant: chosen.variant };
-            self.out.branches.push(branched);
+            self.out.branches.push(Branched { node: ix, branch: number, variant: chosen.variant });
             self.take_variant(variant, &chosen.payloads);
+            self.retry = None;
         }
         Ok(())
+    }
+
+    /// What a gate decided; until the variant is taken, what is scheduled is told why.
+    fn judged(&mut self, node: NodeIx, branch: u16) -> Option<Decision> {
+        let found = |judged: &&mut Judged| judged.round.node == node && judged.round.branch == branch;
+        let judged = self.out.gates.iter_mut().find(found)?;
+        self.retry = judged.retry.take();
+        Some(Decision { variant: judged.round.variant, payloads: std::mem::take(&mut judged.payloads) })
     }
 
     /// A fan-out of nothing goes on behind its target, as a loop over an empty list does. A target that returns a
@@ -147,7 +168,7 @@ impl Step<'_> {
             let again = self.out.passed[..place].contains(&node);
             place += 1;
             let runs = self.out.next.iter().any(|slot| slot.node == node);
-            if !again && !runs && self.plan.nodes[node.index()].route.is_empty() {
+            if !again && !runs && self.plan.nodes[node.index()].is_passable() {
                 self.leave(node, cell)?;
             }
         }
@@ -186,9 +207,12 @@ impl Step<'_> {
 
     /// Several plain edges into one node in one superstep are one activation of it.
     fn schedule(&mut self, target: NodeIx, input: Payload) {
-        let known = |slot: &Slot| slot.node == target && slot.input.is_unit();
-        if !input.is_unit() || !self.out.next.iter().rev().any(known) {
-            self.out.next.push(Slot::new(target, input));
+        let known = |slot: &&mut Slot| slot.node == target && slot.input.is_unit();
+        let known = self.out.next.iter_mut().rev().find(known).filter(|_| input.is_unit());
+        match known {
+            Some(known) if known.retry.is_none() => known.retry.clone_from(&self.retry),
+            Some(_) => {}
+            None => self.out.next.push(Slot { retry: self.retry.clone(), ..Slot::new(target, input) }),
         }
     }
 

@@ -5,13 +5,13 @@ use serde_bytes::Bytes;
 use super::slot::Progress;
 use super::types::{EntryKind, Journaling, Notice, Observe, Refused};
 use super::writer::{self, HotBody, HotCommit};
-use super::{Execution, Gated, advance, fold};
+use super::{Execution, Gated, advance, fold, gates};
 use crate::failure::Failure;
 use crate::ids::ActivationId;
 use crate::journal;
 
 impl Execution {
-    /// Folds and advances; on an error the failure, and the cell may be half folded.
+    /// Folds, judges and advances; on an error the failure, and the cell may be half folded.
     pub(super) fn try_commit(&mut self) -> Result<(), Failure> {
         fold::check_conflicts(&self.plan, self.cell.as_ref(), &self.slots)?;
         let references = match self.options.journaling {
@@ -25,6 +25,8 @@ impl Execution {
         self.half_folded = true;
         fold::fold(&self.plan, self.cell.as_mut(), references, &mut self.slots)?;
         self.advance.clear();
+        let (gates, judged) = (&mut self.counters.gates, &mut self.advance.gates);
+        gates::judge(&self.plan, gates, &self.slots, self.cell.as_mut(), judged)?;
         advance::advance(
             &self.plan,
             &self.counters,
@@ -122,6 +124,10 @@ impl Execution {
     /// A superstep is over and its successor is decided.
     pub(super) fn committed(&mut self, now_ms: u64) -> Result<(), Refused> {
         let (superstep, seq) = (self.superstep, if self.journals() { self.last_seq() } else { 0 });
+        for place in 0..self.advance.gates.len() {
+            let round = self.advance.gates[place].round.clone();
+            self.emit(|_| Notice::Judged { round });
+        }
         self.emit(|_| Notice::Committed { superstep, seq });
         self.enter(superstep + 1);
         if self.journals() && (self.writer.snapshot_due(&self.options) || self.writer.references.incomplete) {

@@ -16,6 +16,7 @@
 mod advance;
 mod commit;
 mod fold;
+mod gates;
 mod handlers;
 mod joins;
 mod recover;
@@ -211,6 +212,7 @@ impl Execution {
                     node: slot.node,
                     attempt: slot.attempts,
                     input: slot.input.clone(),
+                    retry: slot.retry.clone(),
                     state: self.cell.snapshot(),
                     answers: slot.answers_for_task(),
                 })

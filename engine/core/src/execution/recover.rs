@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_bytes::ByteBuf;
 
 use super::advance::Counters;
+use super::gates::Gates;
 use super::joins::Joins;
 use super::slot::{Progress, Slot};
 use super::types::{Entry, EntryKind, Options};
@@ -253,6 +254,7 @@ impl Execution {
         self.counters = Counters::for_plan(&self.plan);
         self.counters.apply(&[], &body.crossings);
         self.counters.joins = Joins::from_images(body.joins);
+        self.counters.gates = Gates::from_images(body.gates);
         self.slots = body
             .slots
             .into_iter()
@@ -315,7 +317,8 @@ impl Execution {
             }
         };
         let input = payload(image.input);
-        Ok(Slot { node: image.node, input, attempts: image.attempts, progress, answers: image.answers })
+        let SlotImage { node, retry, attempts, answers, .. } = image;
+        Ok(Slot { node, input, retry, attempts, progress, answers })
     }
 
     fn pass_snapshot(&mut self, entry: &Entry) -> Result<(), RecoverError> {

@@ -109,6 +109,10 @@ impl Execution {
         let references = Some(&mut self.writer.references);
         fold::fold(&self.plan, self.cell.as_mut(), references, &mut self.slots)
             .map_err(|failure| RecoverError::Fold { seq, failure })?;
+        for round in &commit.gates {
+            let applied = self.counters.gates.apply(&self.plan, self.cell.as_mut(), round);
+            applied.map_err(|error| RecoverError::Cell { seq, error })?;
+        }
         self.enter_recorded(seq, commit)
     }
 
@@ -122,7 +126,8 @@ impl Execution {
         self.slots.clear();
         for planned in commit.next {
             self.known_node(seq, planned.node)?;
-            self.slots.push(Slot::new(planned.node, payload(planned.input)));
+            let slot = Slot::new(planned.node, payload(planned.input));
+            self.slots.push(Slot { retry: planned.retry, ..slot });
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::types::{Answer, Interrupt};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
 use crate::ids::{NodeIx, Seq};
-use crate::journal::StoredInterrupt;
+use crate::journal::{Retry, StoredInterrupt};
 use crate::payload::Payload;
 use crate::route::Decision;
 
@@ -50,6 +50,8 @@ impl Progress {
 pub(super) struct Slot {
     pub(super) node: NodeIx,
     pub(super) input: Payload,
+    /// Which gate sent the run back here, and why.
+    pub(super) retry: Option<Arc<Retry>>,
     pub(super) attempts: u32,
     pub(super) progress: Progress,
     pub(super) answers: Vec<(StoredInterrupt, ByteBuf)>,
@@ -57,7 +59,7 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn new(node: NodeIx, input: Payload) -> Self {
-        Self { node, input, attempts: 0, progress: Progress::Ready, answers: Vec::new() }
+        Self { node, input, retry: None, attempts: 0, progress: Progress::Ready, answers: Vec::new() }
     }
 
     pub(super) fn is_settled(&self) -> bool {

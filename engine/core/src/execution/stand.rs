@@ -146,6 +146,7 @@ impl Execution {
             failure: self.commit_failure.clone(),
             slots: self.slots.iter().map(|slot| self.slot_image(slot)).collect::<Result<_, Refused>>()?,
             joins: self.counters.joins.images(),
+            gates: self.counters.gates.images(),
             crossings: crossed
                 .map(|(edge, count)| Crossing { edge: EdgeIx(edge as u32), count: *count })
                 .collect(),
@@ -185,6 +186,7 @@ impl Execution {
         let input =
             slot.input.encode().map_err(|reason| FrameError::Malformed { reason })?.map(ByteBuf::from);
         let answers = slot.answers.clone();
-        Ok(SlotImage { node: slot.node, input, attempts: slot.attempts, state, answers })
+        let (node, attempts, retry) = (slot.node, slot.attempts, slot.retry.clone());
+        Ok(SlotImage { node, input, retry, attempts, state, answers })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cell::{CellError, Snapshot, UpdateValue};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
-use crate::journal::FrameError;
+use crate::journal::{FrameError, GateRound, Retry};
 use crate::payload::Payload;
 use crate::route::Decision;
 
@@ -124,6 +124,8 @@ pub struct Task {
     pub attempt: u32,
     /// What travelled along the edge.
     pub input: Payload,
+    /// Which gate sent the run back here, and why.
+    pub retry: Option<Arc<Retry>>,
     /// The state that the node sees.
     pub state: Snapshot,
     /// Answers to questions it asked before, by name; shared, since most activations have none.
@@ -208,6 +210,11 @@ pub enum Notice {
     Asked {
         /// The question.
         interrupt: Arc<Interrupt>,
+    },
+    /// A gate judged.
+    Judged {
+        /// The round.
+        round: GateRound,
     },
     /// An edge was taken.
     EdgeTaken {

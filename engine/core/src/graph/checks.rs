@@ -10,7 +10,7 @@ use petgraph::visit::{Bfs, Reversed};
 
 use super::plan::{Plan, PlanJoin};
 use super::problem::Problem;
-use super::{JoinMode, Topology, fan_in, joins};
+use super::{GateRule, JoinMode, Topology, fan_in, joins};
 use crate::channel::Reducer;
 use crate::ids::NodeIx;
 use crate::route::Wire;
@@ -86,6 +86,11 @@ fn wiring(topology: &Topology, plan: &Plan, problems: &mut Vec<Problem>) {
             to: plan.name_of(edge.target, "END").to_owned(),
         });
     }
+    for node in &plan.nodes {
+        for gate in node.branches.iter().filter_map(super::PlanBranch::gate) {
+            gates(topology, node, gate, problems);
+        }
+    }
     for join in &plan.joins {
         let node = plan.node_name(join.target).to_owned();
         match join.mode {
@@ -100,6 +105,21 @@ fn wiring(topology: &Topology, plan: &Plan, problems: &mut Vec<Problem>) {
                 problems.push(Problem::ImpossibleQuorum { node, needed, sources: join.sources.len() });
             }
             _ => {}
+        }
+    }
+}
+
+fn gates(topology: &Topology, node: &super::PlanNode, gate: &GateRule, problems: &mut Vec<Problem>) {
+    let name = node.name.to_string();
+    if gate.attempts == 0 || gate.plateau == Some(0) || !gate.pass_at.is_finite() {
+        problems.push(Problem::UselessGate { node: name.clone() });
+    }
+    for field in &gate.keep {
+        let channel = topology.schema.channels.iter().find(|channel| channel.name == field);
+        if !channel.is_some_and(|channel| matches!(channel.reducer, Reducer::Replace | Reducer::Last)) {
+            let nearest = nearest(field, topology.schema.channels.iter().map(|known| known.name));
+            let nearest = nearest.filter(|_| channel.is_none());
+            problems.push(Problem::UnkeepableField { node: name.clone(), channel: field.clone(), nearest });
         }
     }
 }
@@ -219,7 +239,7 @@ fn dead_ends(graph: &DiGraph<(), ()>, to_end: &[bool]) -> BTreeSet<usize> {
 }
 
 fn loops(plan: &Plan, problems: &mut Vec<Problem>) {
-    let graph = with_ends(plan, |edge| edge.at_most.is_none());
+    let graph = with_ends(plan, |edge| !edge.is_bounded());
     for component in kosaraju_scc(&graph) {
         let alone = |node: &NodeIndex| !graph.neighbors(*node).any(|next| next == *node);
         if component.len() == 1 && component.iter().all(alone) {

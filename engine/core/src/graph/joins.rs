@@ -92,9 +92,9 @@ impl<'a> Certain<'a> {
     fn after(&self, edges: &[EdgeIx]) -> Vec<u64> {
         let mut row = vec![0; self.words];
         let edges = edges.iter().map(|edge| &self.plan.edges[edge.index()]);
-        // A fan-out of nothing passes a node that returns no route, as if it had run.
+        // A fan-out of nothing passes most nodes, as if they had run.
         let passed = |edge: &&super::PlanEdge| {
-            !edge.each || edge.target.is_none_or(|n| self.plan.nodes[n.index()].route.is_empty())
+            !edge.each || edge.target.is_none_or(|n| self.plan.nodes[n.index()].is_passable())
         };
         for target in edges.filter(passed).filter_map(|edge| edge.target) {
             let from = target.index() * self.words;
@@ -108,7 +108,7 @@ impl<'a> Certain<'a> {
     fn after_choice(&self, variants: &[PlanVariant]) -> Vec<u64> {
         let bounded = |variant: &&PlanVariant| {
             let mut edges = variant.edges.iter().map(|edge| &self.plan.edges[edge.index()]);
-            !variant.edges.is_empty() && edges.all(|edge| edge.at_most.is_some())
+            !variant.edges.is_empty() && edges.all(|edge| edge.is_bounded())
         };
         let mut lasting = variants.iter().filter(|variant| !bounded(variant));
         let Some(first) = lasting.next() else { return vec![0; self.words] };
@@ -228,7 +228,7 @@ fn common(dominators: &Dominators<NodeIndex>, sources: &[NodeIx]) -> Option<usiz
 /// The nodes in an order in which every unbounded edge leads to an earlier one; nodes on unbounded loops, which are
 /// reported as such, come last.
 fn backwards(plan: &Plan) -> Vec<usize> {
-    let unbounded = |edge: &&super::PlanEdge| edge.at_most.is_none() && edge.target.is_some();
+    let unbounded = |edge: &&super::PlanEdge| !edge.is_bounded() && edge.target.is_some();
     let mut left = vec![0usize; plan.nodes.len()];
     let mut into: Vec<Vec<usize>> = vec![Vec::new(); plan.nodes.len()];
     for edge in plan.edges.iter().filter(unbounded) {

@@ -3,6 +3,7 @@
 
 mod checks;
 mod fan_in;
+mod gate;
 mod joins;
 mod plan;
 mod problem;
@@ -13,6 +14,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+pub use gate::{FIRST_BLAMED, GateRule, JudgeFn, Judgement, PASS, STOP, StopFn};
 pub use plan::{Plan, PlanBranch, PlanEdge, PlanJoin, PlanNode, PlanVariant, Via};
 pub use problem::{Problem, Problems};
 pub use reach::NodeSet;
@@ -25,11 +27,20 @@ use crate::state::StateSchema;
 /// Evaluates a branch on the merged state, which the caller passes as the graph's state type behind [`Any`].
 pub type BranchFn = Arc<dyn Fn(&(dyn Any + Send + Sync)) -> Decision + Send + Sync>;
 
-/// A branch after a node: a pure function of the merged state, with the wiring of its route.
+/// How a branch chooses its variant.
+#[derive(Clone)]
+pub enum Decide {
+    /// By a pure function of the merged state.
+    Route(BranchFn),
+    /// By the score of the merged state and of the rounds before: see [`PASS`], [`STOP`] and [`FIRST_BLAMED`].
+    Gate(GateRule),
+}
+
+/// A branch after a node, with the wiring of its route.
 #[derive(Clone)]
 pub struct BranchSpec {
     /// Chooses the variant.
-    pub decide: BranchFn,
+    pub decide: Decide,
     /// The wiring of every variant.
     pub variants: Vec<VariantWiring>,
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::reach::{self, NodeSet};
-use super::{BranchFn, BranchSpec, JoinMode, SourceSpec, Topology};
+use super::{BranchSpec, Decide, FIRST_BLAMED, GateRule, JoinMode, SourceSpec, Topology};
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
 use crate::route::{VariantWiring, Wire};
 use crate::state::StateSchema;
@@ -49,6 +49,8 @@ pub struct PlanEdge {
     pub join: Option<u32>,
     /// Whether it leads back to a node that was passed before. Only known in graphs with joins.
     pub back: bool,
+    /// Whether it leads from a gate to a node to blame.
+    pub retries: bool,
 }
 
 /// A variant of a route, with its edges.
@@ -64,9 +66,33 @@ pub struct PlanVariant {
 #[derive(Clone)]
 pub struct PlanBranch {
     /// Chooses the variant from the merged state.
-    pub decide: BranchFn,
+    pub decide: Decide,
     /// The variants.
     pub variants: Vec<PlanVariant>,
+}
+
+impl PlanBranch {
+    /// The rule, if the branch is a gate.
+    pub fn gate(&self) -> Option<&GateRule> {
+        match &self.decide {
+            Decide::Gate(rule) => Some(rule),
+            Decide::Route(_) => None,
+        }
+    }
+}
+
+impl PlanNode {
+    /// Whether a fan-out of nothing can go on behind this node: not if only its code or a gate knows where.
+    pub fn is_passable(&self) -> bool {
+        self.route.is_empty() && self.branches.iter().all(|branch| branch.gate().is_none())
+    }
+}
+
+impl PlanEdge {
+    /// Whether something bounds how often it is taken: its own bound, or the rounds of a gate.
+    pub fn is_bounded(&self) -> bool {
+        self.at_most.is_some() || self.retries
+    }
 }
 
 impl std::fmt::Debug for PlanBranch {
@@ -162,6 +188,10 @@ impl Plan {
             for (number, BranchSpec { decide, variants }) in spec.branches.iter().enumerate() {
                 let via = |variant| Via::Branch { branch: number as u16, variant };
                 let variants = plan.add_variants(source, variants, own, via);
+                if let Decide::Gate(_) = decide {
+                    let blamed = variants.iter().skip(usize::from(FIRST_BLAMED)).flat_map(|v| &v.edges);
+                    blamed.for_each(|edge| plan.edges[edge.index()].retries = true);
+                }
                 plan.nodes[place].branches.push(PlanBranch { decide: decide.clone(), variants });
             }
         }
@@ -191,6 +221,7 @@ impl Plan {
             each,
             join: None,
             back: false,
+            retries: false,
         });
         EdgeIx(self.edges.len() as u32 - 1)
     }
@@ -306,6 +337,10 @@ impl Plan {
                 "edge {from} {:?} {} {} {to} {:?}",
                 edge.via, edge.label, edge.each, edge.join
             ));
+        }
+        for node in &self.nodes {
+            let gates = node.branches.iter().filter_map(PlanBranch::gate);
+            parts.extend(gates.map(|gate| format!("gate {} {:?}", node.name, gate.keep)));
         }
         for join in &self.joins {
             parts.push(format!("join {} {:?} {:?}", self.node_name(join.target), join.mode, join.optional));

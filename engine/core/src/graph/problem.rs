@@ -112,6 +112,25 @@ pub enum Problem {
         /// How many there are.
         sources: usize,
     },
+    /// A gate that can never pass or never try.
+    #[error(
+        "the gate after `{node}` needs a finite score to pass, at least one attempt and a plateau of at least one round"
+    )]
+    UselessGate {
+        /// The node before the gate.
+        node: String,
+    },
+    /// A gate keeps something that cannot be put back.
+    #[error("the gate after `{node}` keeps `{channel}`, which is no field that is replaced{}",
+        nearest.as_ref().map_or("; keep fields that hold one value".to_owned(), |name| format!("; did you mean `{name}`?")))]
+    UnkeepableField {
+        /// The node before the gate.
+        node: String,
+        /// The name that was given.
+        channel: String,
+        /// The field it is nearest to, if there is none of this name.
+        nearest: Option<String>,
+    },
     /// A join that is deferred too.
     #[error(
         "`{node}` is the target of a join and deferred; keep the join to wait for certain nodes, or the deferral to wait for all that leads here"
@@ -173,6 +192,8 @@ impl Problem {
             Problem::UnknownChannel { .. } => "SW-G115",
             Problem::ImpossibleQuorum { .. } => "SW-G116",
             Problem::DeferredJoin { .. } => "SW-G117",
+            Problem::UselessGate { .. } => "SW-G118",
+            Problem::UnkeepableField { .. } => "SW-G119",
         }
     }
 }

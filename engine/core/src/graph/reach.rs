@@ -54,12 +54,12 @@ fn forward(plan: &mut Plan) -> Vec<Vec<NodeIx>> {
         onwards[source.index()].push(target);
     };
     let ends = |edge: &super::PlanEdge| Some((edge.source?, edge.target?));
-    for edge in plan.edges.iter().filter(|edge| edge.at_most.is_none()) {
+    for edge in plan.edges.iter().filter(|edge| !edge.is_bounded()) {
         if let Some((source, target)) = ends(edge) {
             add(&mut onwards, source, target);
         }
     }
-    for edge in plan.edges.iter_mut().filter(|edge| edge.at_most.is_some()) {
+    for edge in plan.edges.iter_mut().filter(|edge| edge.is_bounded()) {
         let Some((source, target)) = ends(edge) else { continue };
         edge.back = leads_to(&onwards, target, source);
         if !edge.back {

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::JoinMode;
-use super::plan::{Plan, PlanEdge};
+use super::plan::{Plan, PlanEdge, Via};
 use crate::ids::{EdgeIx, NodeIx};
 
 /// In which language a graph is drawn.
@@ -65,7 +65,7 @@ impl Plan {
         out.push_str("  END([END])\n");
         for (place, edge) in self.edges.iter().enumerate() {
             let (from, to) = (mermaid_id(edge.source, "START"), mermaid_id(edge.target, "END"));
-            let label = edge_label(edge, EdgeIx(place as u32), overlay);
+            let label = self.edge_label(edge, EdgeIx(place as u32), overlay);
             let arrow = match edge.each {
                 true => "==>",
                 false if self.is_optional(edge) => "-.->",
@@ -108,7 +108,7 @@ impl Plan {
         for (place, edge) in self.edges.iter().enumerate() {
             let (from, to) = (mermaid_id(edge.source, "START"), mermaid_id(edge.target, "END"));
             let mut attributes = Vec::new();
-            let label = edge_label(edge, EdgeIx(place as u32), overlay);
+            let label = self.edge_label(edge, EdgeIx(place as u32), overlay);
             if !label.is_empty() {
                 attributes.push(format!("label={}", dot_text(&label)));
             }
@@ -162,7 +162,7 @@ impl Plan {
         let mark = if ran { "●" } else { "○" };
         for (row, ix) in edges.iter().enumerate() {
             let edge = &self.edges[ix.index()];
-            let label = edge_label(edge, *ix, overlay);
+            let label = self.edge_label(edge, *ix, overlay);
             let label = if label.is_empty() { String::new() } else { format!(" {label} ") };
             let arrow = if edge.each { "══▶" } else { "──▶" };
             let bend = match (row, edges.len()) {
@@ -186,6 +186,31 @@ impl Plan {
         let Some(join) = edge.join.and_then(|join| self.joins.get(join as usize)) else { return false };
         let place = join.sources.iter().position(|source| Some(*source) == edge.source);
         place.is_some_and(|place| join.optional[place])
+    }
+
+    fn edge_label(&self, edge: &PlanEdge, ix: EdgeIx, overlay: Option<&Overlay>) -> String {
+        let mut parts = Vec::new();
+        if !edge.label.is_empty() {
+            parts.push(edge.label.to_owned());
+        }
+        if edge.each {
+            parts.push("each".to_owned());
+        }
+        if let Some(most) = edge.at_most.or_else(|| self.retries(edge)) {
+            parts.push(format!("≤{most}"));
+        }
+        match overlay.map_or(0, |overlay| overlay.taken(ix)) {
+            0 | 1 => {}
+            times => parts.push(format!("×{times}")),
+        }
+        parts.join(" ")
+    }
+
+    /// How often a gate may take an edge to a node to blame.
+    fn retries(&self, edge: &PlanEdge) -> Option<u32> {
+        let Via::Branch { branch, .. } = edge.via else { return None };
+        let gate = self.nodes.get(edge.source?.index())?.branches.get(usize::from(branch))?.gate()?;
+        edge.retries.then(|| gate.attempts.saturating_sub(1))
     }
 
     /// How the target of an edge gathers, in words.
@@ -212,24 +237,6 @@ fn caption(name: &str, place: usize, overlay: Option<&Overlay>, separator: &str)
         let _ = write!(caption, "{separator}{remark}");
     }
     caption
-}
-
-fn edge_label(edge: &PlanEdge, ix: EdgeIx, overlay: Option<&Overlay>) -> String {
-    let mut parts = Vec::new();
-    if !edge.label.is_empty() {
-        parts.push(edge.label.to_owned());
-    }
-    if edge.each {
-        parts.push("each".to_owned());
-    }
-    if let Some(most) = edge.at_most {
-        parts.push(format!("≤{most}"));
-    }
-    match overlay.map_or(0, |overlay| overlay.taken(ix)) {
-        0 | 1 => {}
-        times => parts.push(format!("×{times}")),
-    }
-    parts.join(" ")
 }
 
 fn mermaid_id(node: Option<NodeIx>, otherwise: &str) -> String {

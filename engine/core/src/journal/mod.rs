@@ -9,7 +9,7 @@ mod snapshot;
 
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
 pub use record::{
-    Body, Branched, ChosenRoute, Commit, Crossing, JoinChange, JoinEvent, NodeTable, Opened, Planned, Record,
-    StoredChannel, StoredInterrupt,
+    Body, Branched, ChosenRoute, Commit, Crossing, GateRound, GateStop, JoinChange, JoinEvent, NodeTable,
+    Opened, Planned, Record, Retry, StoredChannel, StoredInterrupt,
 };
-pub use snapshot::{JoinImage, ReferenceList, SlotImage, SlotState, SnapshotBody};
+pub use snapshot::{GateImage, JoinImage, ReferenceList, SlotImage, SlotState, SnapshotBody};

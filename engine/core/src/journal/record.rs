@@ -1,6 +1,8 @@
 //! Records: one for each thing that became true. They store decisions, so that recovery applies them and a later
 //! build with another planner still replays old runs.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -189,6 +191,9 @@ pub struct Commit {
     /// What changed at joins, in order.
     #[serde(rename = "j", default, skip_serializing_if = "Vec::is_empty")]
     pub joins: Vec<JoinChange>,
+    /// What gates decided.
+    #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateRound>,
     /// Bounded edges that were taken.
     #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
     pub crossings: Vec<Crossing>,
@@ -206,9 +211,84 @@ pub struct Planned {
     /// Its input; absent for a plain edge.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub input: Option<ByteBuf>,
-    /// The scope that it runs in: fan-out indices and loop epochs from the outside in. Empty in this version.
-    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
-    pub scope: Vec<u64>,
+    /// Which gate sent the run back here, and why.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Arc<Retry>>,
+}
+
+/// Why a gate sent the run back to a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// The node before the gate.
+    #[serde(rename = "n")]
+    pub gate: NodeIx,
+    /// How many rounds there were before this one.
+    #[serde(rename = "r")]
+    pub rounds: u32,
+    /// The score of the last one.
+    #[serde(rename = "s")]
+    pub score: f64,
+    /// What is to be mended.
+    #[serde(rename = "c")]
+    pub critique: String,
+}
+
+/// One judgement of a gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateRound {
+    /// The node before the gate.
+    #[serde(rename = "n")]
+    pub node: NodeIx,
+    /// The gate's place among the branches of that node.
+    #[serde(rename = "b")]
+    pub branch: u16,
+    /// The round, from 1.
+    #[serde(rename = "r")]
+    pub round: u32,
+    /// The score.
+    #[serde(rename = "s")]
+    pub score: f64,
+    /// The variant that it chose.
+    #[serde(rename = "v")]
+    pub variant: u16,
+    /// Why it goes no further, if it gave up.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<GateStop>,
+    /// Whether this is the best round so far.
+    #[serde(rename = "k", default, skip_serializing_if = "is_false")]
+    pub best: bool,
+    /// The round whose fields were put back, if it was not this one.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<u32>,
+}
+
+/// Why a gate gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum GateStop {
+    /// All rounds are used up.
+    #[serde(rename = "a")]
+    Attempts,
+    /// Some rounds brought nothing better.
+    #[serde(rename = "p")]
+    Plateau,
+    /// The rule of the graph forbids another round.
+    #[serde(rename = "r")]
+    Rule,
+    /// Nobody is to blame, so trying again cannot help.
+    #[serde(rename = "n")]
+    NobodyToBlame,
+}
+
+impl GateStop {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            GateStop::Attempts => "attempts",
+            GateStop::Plateau => "plateau",
+            GateStop::Rule => "rule",
+            GateStop::NobodyToBlame => "nobody to blame",
+        }
+    }
 }
 
 /// A branch that was evaluated.
@@ -298,4 +378,8 @@ pub struct StoredInterrupt {
 
 fn no_bytes(bytes: &ByteBuf) -> bool {
     bytes.is_empty()
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }

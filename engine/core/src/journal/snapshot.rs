@@ -3,10 +3,12 @@
 //! Channels that grow with history are held as references to the entries that wrote them. All others are held as one
 //! stored update, so that updates and snapshots are read, and later migrated, by the same code.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::record::{ChosenRoute, Crossing, NodeTable, StoredInterrupt};
+use super::record::{ChosenRoute, Crossing, NodeTable, Retry, StoredInterrupt};
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId, Seq};
 
@@ -49,6 +51,9 @@ pub struct SnapshotBody {
     /// Joins at which something waits.
     #[serde(rename = "j", default, skip_serializing_if = "Vec::is_empty")]
     pub joins: Vec<JoinImage>,
+    /// Gates that are between two rounds.
+    #[serde(rename = "z", default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateImage>,
     /// How often bounded edges were taken.
     #[serde(rename = "e")]
     pub crossings: Vec<Crossing>,
@@ -74,6 +79,29 @@ pub struct ReferenceList {
     pub ranges: Vec<(Seq, Seq)>,
 }
 
+/// A gate between two rounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateImage {
+    /// The node before the gate.
+    #[serde(rename = "n")]
+    pub node: NodeIx,
+    /// The gate's place among the branches of that node.
+    #[serde(rename = "b")]
+    pub branch: u16,
+    /// How many rounds there were.
+    #[serde(rename = "r")]
+    pub rounds: u32,
+    /// The best round.
+    #[serde(rename = "k")]
+    pub best: u32,
+    /// Its score.
+    #[serde(rename = "s")]
+    pub score: f64,
+    /// The fields that are kept, as they were in that round: a stored update.
+    #[serde(rename = "u")]
+    pub kept: ByteBuf,
+}
+
 /// What waits at a join.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinImage {
@@ -97,6 +125,9 @@ pub struct SlotImage {
     /// Its input.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub input: Option<ByteBuf>,
+    /// Which gate sent the run back here, and why.
+    #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Arc<Retry>>,
     /// How many attempts were begun and ended.
     #[serde(rename = "a")]
     pub attempts: u32,

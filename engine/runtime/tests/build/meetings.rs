@@ -181,6 +181,27 @@ fn a_quorum_of_none_or_of_too_many() {
 }
 
 #[test]
+fn a_gate_that_cannot_work_and_one_that_keeps_a_list() {
+    let mut g = builder();
+    let a = node(&mut g, "a");
+    g.start(a);
+    let gate = Gate::new(|_| Verdict { score: 0.0, critique: String::new(), blame: Some(Fork::Left) });
+    g.gate(
+        a,
+        gate.attempts(0).keep(["text", "trace", "txt"]),
+        GateEdges { pass: To::END, retry: ForkEdges { left: a.to(), right: a.to() }, stop: To::END },
+    );
+    assert_eq!(
+        problems(g),
+        [
+            "SW-G118 the gate after `a` needs a finite score to pass, at least one attempt and a plateau of at least one round",
+            "SW-G119 the gate after `a` keeps `trace`, which is no field that is replaced; keep fields that hold one value",
+            "SW-G119 the gate after `a` keeps `txt`, which is no field that is replaced; did you mean `text`?"
+        ]
+    );
+}
+
+#[test]
 fn a_join_that_is_deferred_too() {
     let mut g = builder();
     let [a, b, c] = ["a", "b", "c"].map(|name| node(&mut g, name));

@@ -7,6 +7,7 @@ mod bounds;
 mod control;
 mod events;
 mod failures;
+mod gates;
 mod joins;
 mod journal;
 mod merging;
