@@ -3,7 +3,7 @@
 use statewright_engine_runtime::{
     Checkpointer, Durability, Interrupt, Outcome, Plan, Status, StoreError, ThreadId,
 };
-use statewright_engine_sql::{RunRow, SqliteStore};
+use statewright_engine_sql::{RunRow, SqlStore};
 
 use crate::pipeline::Standing;
 
@@ -46,7 +46,7 @@ pub(crate) fn is_resumable(word: &str) -> bool {
 }
 
 /// Whether somebody drives the thread. Taking it is the only sure way to know; it is given back at once.
-pub(crate) async fn is_driven(store: &SqliteStore, thread: &ThreadId) -> Result<bool, StoreError> {
+pub(crate) async fn is_driven(store: &SqlStore, thread: &ThreadId) -> Result<bool, StoreError> {
     match Checkpointer::open(store, thread, Durability::Process).await {
         Ok(journal) => {
             drop(journal);
@@ -58,7 +58,7 @@ pub(crate) async fn is_driven(store: &SqliteStore, thread: &ThreadId) -> Result<
 }
 
 /// The word for a row, without reading its journal.
-pub(crate) async fn of_row(store: &SqliteStore, row: &RunRow) -> Result<String, StoreError> {
+pub(crate) async fn of_row(store: &SqlStore, row: &RunRow) -> Result<String, StoreError> {
     if row.status == RUNNING && !is_driven(store, &row.thread).await? {
         return Ok(INTERRUPTED.to_owned());
     }
