@@ -40,6 +40,8 @@ pub mod prelude {
         Command, Ctx, Durability, Gate, GateEdges, Graph, MemoryCheckpointer, Node, NodeError, NodeHandle,
         Outcome, Problems, Route, RunEvent, Runner, State, StateGraph, To, Update, Verdict,
     };
+    #[cfg(feature = "postgres")]
+    pub use statewright_engine_sql::{PostgresOptions, PostgresStore};
     pub use statewright_engine_sql::{SqliteOptions, SqliteStore};
     pub use statewright_graphs::{Docs, Pipeline, Report, Services};
     pub use statewright_nodes_ports::{ChatModel, ChatRequest, Message, Usage};

@@ -25,6 +25,10 @@ pub(crate) struct Global {
     /// The folder for data [default: $STATEWRIGHT_HOME, else the platform's data folder]
     #[arg(long, global = true, value_name = "DIR", help_heading = "General")]
     pub(crate) home: Option<PathBuf>,
+    /// The database: the path of a SQLite file, or postgres://user@host/database [default: $STATEWRIGHT_DATABASE, else
+    /// statewright.db in the folder for data]
+    #[arg(long, global = true, value_name = "URL", help_heading = "General")]
+    pub(crate) database: Option<String>,
     /// Print one JSON object on standard output
     #[arg(long, global = true, help_heading = "General")]
     pub(crate) json: bool,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use statewright_engine_sql::{RunFilter, SqliteStore};
+use statewright_engine_sql::{RunFilter, SqlStore};
 
 use super::args::DoctorArgs;
 use super::{Exit, Shell, home, session};
@@ -71,11 +71,11 @@ fn home_check(shell: &Shell<'_>) -> Result<String, CliError> {
     }
 }
 
-async fn database(store: Result<SqliteStore, CliError>) -> Result<String, CliError> {
+async fn database(store: Result<SqlStore, CliError>) -> Result<String, CliError> {
     const COUNTED_MAX: u32 = 10_000;
     let store = store?;
     let runs = store.runs(&RunFilter::default(), COUNTED_MAX).await?.len();
-    Ok(format!("{} opens, {runs} runs", store.path().display()))
+    Ok(format!("{} opens, {runs} runs", store.place()))
 }
 
 async fn model(shell: &Shell<'_>, args: &DoctorArgs) -> Result<String, CliError> {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use statewright_engine_runtime::{RunError, RunEvent, RunId};
-use statewright_engine_sql::SqliteStore;
+use statewright_engine_sql::SqlStore;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::Instrument;
 
@@ -33,7 +33,7 @@ pub(crate) enum Stop {
 /// Drives until the run stops.
 pub(crate) async fn drive(
     shell: &Shell<'_>,
-    store: &SqliteStore,
+    store: &SqlStore,
     run: &RunId,
     drive: Drive,
     view: &mut View<'_>,
@@ -110,7 +110,7 @@ fn interrupt(shell: &Shell<'_>, view: &mut View<'_>, run: &RunId, again: bool) {
 }
 
 /// From its opening on the thread is held. A list that is behind for a while is no reason to stop.
-async fn note_resumed(store: &SqliteStore, run: &RunId, event: &RunEvent) {
+async fn note_resumed(store: &SqlStore, run: &RunId, event: &RunEvent) {
     if matches!(event, RunEvent::Opened { resumed: true, .. }) {
         drop(store.update_run(run, standing::RUNNING, None, session::now_ms()).await);
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use statewright_engine_core::Refused;
 use statewright_engine_runtime::{Durability, Outcome, RunError, RunId, Status, ThreadId, random_id};
-use statewright_engine_sql::{RunRow, SqliteStore};
+use statewright_engine_sql::{RunRow, SqlStore};
 
 use super::args::{AnswerArgs, DriveArgs, ResumeArgs, RunArgs, ServiceArgs};
 use super::drive::{self, Stop};
@@ -27,7 +27,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(25);
 
 /// A run that is about to be driven.
 struct Prepared {
-    store: SqliteStore,
+    store: SqlStore,
     graph: Arc<dyn OpenGraph>,
     equipment: Equipment,
     row: RunRow,
@@ -172,7 +172,7 @@ async fn go(shell: &Shell<'_>, prepared: Prepared, args: &DriveArgs) -> Result<E
 /// A look at a thread holds it for a moment; that must not fail a run.
 async fn drive_or_wait(
     shell: &Shell<'_>,
-    store: &SqliteStore,
+    store: &SqlStore,
     graph: &dyn OpenGraph,
     row: &RunRow,
     job: &Job,
@@ -193,7 +193,7 @@ async fn drive_or_wait(
 }
 
 /// A start that was refused leaves a row that nobody can resume; it must not look as if it could be.
-async fn note_refusal(store: &SqliteStore, row: &RunRow, job: &Job, error: &CliError) {
+async fn note_refusal(store: &SqlStore, row: &RunRow, job: &Job, error: &CliError) {
     let refused = drive::is_busy(error) || matches!(error, CliError::Run(RunError::Refused(_)));
     if refused && matches!(job.intent, Intent::Start { .. }) {
         let words = error.to_string();
@@ -205,7 +205,7 @@ async fn note_refusal(store: &SqliteStore, row: &RunRow, job: &Job, error: &CliE
 /// Before anything is recorded: a thread with an open run takes no other.
 async fn refuse_open_thread(
     graph: &dyn OpenGraph,
-    store: &SqliteStore,
+    store: &SqlStore,
     thread: &ThreadId,
 ) -> Result<(), CliError> {
     let found = graph.load(Arc::new(store.clone()), thread.clone()).await?;
@@ -230,7 +230,7 @@ pub(crate) fn check_current(row: &RunRow, found: &Standing) -> Result<(), CliErr
 }
 
 /// A process that died after the end of a run and before it could say so leaves a row that is behind.
-async fn settle_row(store: &SqliteStore, row: &RunRow, found: &Standing) -> Result<(), CliError> {
+async fn settle_row(store: &SqlStore, row: &RunRow, found: &Standing) -> Result<(), CliError> {
     if row.status == standing::RUNNING
         && let Status::Stopped(outcome @ (Outcome::Finished | Outcome::Cancelled)) = &found.status
     {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use statewright_engine_runtime::{Durability, Outcome};
-use statewright_engine_sql::{RunFilter, RunRow, SqliteStore};
+use statewright_engine_sql::{RunFilter, RunRow, SqlStore};
 
 use super::args::{ListArgs, OneRun};
 use super::output::shortened;
@@ -60,7 +60,7 @@ pub(crate) async fn list(shell: &Shell<'_>, args: &ListArgs) -> Result<Exit, Cli
 }
 
 /// The word for a row; only one that seems to be interrupted has its journal read.
-async fn status(shell: &Shell<'_>, store: &SqliteStore, row: &RunRow) -> Result<String, CliError> {
+async fn status(shell: &Shell<'_>, store: &SqlStore, row: &RunRow) -> Result<String, CliError> {
     let word = standing::of_row(store, row).await?;
     if word != standing::INTERRUPTED {
         return Ok(word);
@@ -95,7 +95,7 @@ pub(crate) async fn cancel(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, Cli
 }
 
 /// Nobody drives it: this process takes it and records the end.
-async fn cancel_idle(store: &SqliteStore, graph: &dyn OpenGraph, row: &RunRow) -> Result<String, CliError> {
+async fn cancel_idle(store: &SqlStore, graph: &dyn OpenGraph, row: &RunRow) -> Result<String, CliError> {
     let job = Job { thread: row.thread.clone(), durability: Durability::Power, intent: Intent::Cancel };
     let ended = graph.drive(Arc::new(store.clone()), job).end.await?;
     let word = standing::word(&ended.outcome);
@@ -106,7 +106,7 @@ async fn cancel_idle(store: &SqliteStore, graph: &dyn OpenGraph, row: &RunRow) -
 }
 
 /// Another process drives it: that one has to end it.
-async fn cancel_live(store: &SqliteStore, row: &RunRow) -> Result<String, CliError> {
+async fn cancel_live(store: &SqlStore, row: &RunRow) -> Result<String, CliError> {
     store.request_cancel(&row.run).await?;
     let deadline = tokio::time::Instant::now() + CANCEL_WAIT;
     loop {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use statewright_engine_sql::{FoundRun, RunFilter, RunRow, SqliteStore};
+use statewright_engine_sql::{FoundRun, RunFilter, RunRow, SqlStore};
 use statewright_graphs::{Docs, Services};
 use statewright_nodes_context::ContextError;
 use statewright_nodes_context::tokens::Cl100k;
@@ -124,7 +124,7 @@ pub(crate) fn open_to_read(graph: &dyn AnyGraph) -> Result<Arc<dyn OpenGraph>, C
 }
 
 /// The run that an id, or the beginning of one, leads to.
-pub(crate) async fn find_run(store: &SqliteStore, given: &str) -> Result<RunRow, CliError> {
+pub(crate) async fn find_run(store: &SqlStore, given: &str) -> Result<RunRow, CliError> {
     match store.find_run(given).await? {
         FoundRun::One(row) => Ok(*row),
         FoundRun::Ambiguous { candidates, more } => {
@@ -138,7 +138,7 @@ pub(crate) async fn find_run(store: &SqliteStore, given: &str) -> Result<RunRow,
             const SEARCHED_MAX: u32 = 500;
             let rows = store.runs(&RunFilter::default(), SEARCHED_MAX).await?;
             let nearest = nearest(given, rows.iter().map(|row| row.run.to_string()));
-            let database = store.path().display().to_string();
+            let database = store.place();
             Err(CliError::UnknownRun { given: given.to_owned(), database, nearest })
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use statewright_engine_core::{StepView, ThreadView};
 use statewright_engine_runtime::{Checkpointer, Failure, Interrupt, Outcome, Plan, RunId, ThreadId};
-use statewright_engine_sql::{RunRow, SqliteStore};
+use statewright_engine_sql::{RunRow, SqlStore};
 use statewright_graphs::Report;
 
 use super::args::OneRun;
@@ -215,7 +215,7 @@ pub(crate) fn failed<'a>(shell: &Shell<'_>, row: &RunRow, error: &'a CliError) -
 
 /// All entries of a thread.
 pub(crate) async fn entries(
-    store: &SqliteStore,
+    store: &SqlStore,
     thread: &ThreadId,
     from: u64,
 ) -> Result<Vec<statewright_engine_core::Entry>, CliError> {

@@ -1,7 +1,7 @@
 //! How a run stands, in a word: what its row says, corrected by whether a process drives it.
 
 use statewright_engine_runtime::{Interrupt, Outcome, Plan, Status, StoreError};
-use statewright_engine_sql::{RunRow, SqliteStore};
+use statewright_engine_sql::{RunRow, SqlStore};
 
 use crate::pipeline::Standing;
 
@@ -44,7 +44,7 @@ pub(crate) fn is_resumable(word: &str) -> bool {
 }
 
 /// The word for a row, without reading its journal.
-pub(crate) async fn of_row(store: &SqliteStore, row: &RunRow) -> Result<String, StoreError> {
+pub(crate) async fn of_row(store: &SqlStore, row: &RunRow) -> Result<String, StoreError> {
     if row.status == RUNNING && !store.is_driven(&row.thread).await? {
         return Ok(INTERRUPTED.to_owned());
     }

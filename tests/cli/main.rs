@@ -8,6 +8,8 @@ mod commands;
 mod control;
 mod crash;
 mod logs;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod storage;
 mod support;
 mod wire;

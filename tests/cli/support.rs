@@ -52,7 +52,14 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_statewright"));
         command.args(args).current_dir(work).env("STATEWRIGHT_HOME", self.path().join("data"));
         command.env("RUST_BACKTRACE", "0");
-        for name in ["OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "STATEWRIGHT_FAIL_AT", "RUST_LOG"] {
+        for name in [
+            "OPENAI_API_KEY",
+            "OPENAI_BASE_URL",
+            "OPENAI_MODEL",
+            "STATEWRIGHT_DATABASE",
+            "STATEWRIGHT_FAIL_AT",
+            "RUST_LOG",
+        ] {
             command.env_remove(name);
         }
         command.envs(&self.env).stdin(Stdio::null());

@@ -12,8 +12,15 @@ use crate::checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 #[derive(Debug, Default)]
 struct Thread {
     entries: Mutex<Vec<Entry>>,
-    /// Held while a driver has the thread.
-    held: Mutex<bool>,
+    holder: Mutex<Holder>,
+}
+
+/// Who has a thread.
+#[derive(Debug, Default)]
+struct Holder {
+    /// Counts the drivers; an append of an earlier one is refused.
+    epoch: u64,
+    is_held: bool,
 }
 
 /// A [`Checkpointer`] that keeps everything in memory.
@@ -33,6 +40,12 @@ impl MemoryCheckpointer {
         lock(&self.thread(thread).entries).clone()
     }
 
+    /// For tests: forgets who holds the thread, as if its driver had been cut off.
+    #[doc(hidden)]
+    pub fn forget_driver(&self, thread: &ThreadId) {
+        lock(&self.thread(thread).holder).is_held = false;
+    }
+
     fn thread(&self, thread: &ThreadId) -> Arc<Thread> {
         lock(&self.threads).entry(thread.clone()).or_default().clone()
     }
@@ -50,12 +63,15 @@ impl Checkpointer for MemoryCheckpointer {
         _durability: Durability,
     ) -> BoxFuture<'a, Result<Box<dyn Journal>, StoreError>> {
         let stored = self.thread(thread);
-        let busy = std::mem::replace(&mut *lock(&stored.held), true);
-        let journal = if busy {
+        let mut holder = lock(&stored.holder);
+        let journal = if holder.is_held {
             Err(StoreError::Busy { thread: thread.clone() })
         } else {
-            Ok(Box::new(MemoryJournal { id: thread.clone(), thread: stored }) as Box<dyn Journal>)
+            *holder = Holder { epoch: holder.epoch + 1, is_held: true };
+            let (id, thread) = (thread.clone(), Arc::clone(&stored));
+            Ok(Box::new(MemoryJournal { id, epoch: holder.epoch, thread }) as Box<dyn Journal>)
         };
+        drop(holder);
         async { journal }.boxed()
     }
 
@@ -83,13 +99,16 @@ impl Checkpointer for MemoryCheckpointer {
 
 struct MemoryJournal {
     id: ThreadId,
+    epoch: u64,
     thread: Arc<Thread>,
 }
 
 impl Journal for MemoryJournal {
     fn append(&mut self, entry: Entry) -> Ack {
+        // Held until the entry is stored, so that a successor begins after it.
+        let holder = lock(&self.thread.holder);
         let mut entries = lock(&self.thread.entries);
-        if entries.last().map_or(0, |last| last.seq) + 1 != entry.seq {
+        if holder.epoch != self.epoch || entries.last().map_or(0, |last| last.seq) + 1 != entry.seq {
             return Ack::ready(Err(StoreError::Fenced { thread: self.id.clone() }));
         }
         entries.push(entry);
@@ -99,6 +118,9 @@ impl Journal for MemoryJournal {
 
 impl Drop for MemoryJournal {
     fn drop(&mut self) {
-        *lock(&self.thread.held) = false;
+        let mut holder = lock(&self.thread.holder);
+        if holder.epoch == self.epoch {
+            holder.is_held = false;
+        }
     }
 }

@@ -1,20 +1,19 @@
 //! One commit: which of the waiting entries may be stored, and the single statement that stores them.
 //!
-//! A batch is one statement without `BEGIN`, so it is committed or rolled back as a whole by SQLite itself, and one
-//! record costs one round trip. The statement checks driver and position of every row against the database as it was
-//! before the batch: a row that lost its thread is left out, and the others are stored.
+//! A batch is one statement, so it is committed or rolled back as a whole by the database itself, and one record costs
+//! one round trip. The statement checks driver and position of every row against the database as it was before the
+//! batch: a row that lost its thread is left out, and the others are stored.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sqlx::{AssertSqlSafe, SqliteConnection};
 use statewright_engine_core::{Entry, EntryKind, Seq, ThreadId};
 use statewright_engine_runtime::StoreError;
 use tokio::sync::oneshot;
 
-use crate::locks::ThreadLock;
-use crate::schema::{LAST_SEQ, key};
+use crate::connection::Connection;
+use crate::locks::Lock;
+use crate::schema::key;
 
 /// The most entries in one commit.
 pub(crate) const BATCH_RECORDS_MAX: usize = 256;
@@ -30,7 +29,7 @@ pub(crate) struct Held {
     pub(crate) epoch: i64,
     pub(crate) synced: bool,
     pub(crate) progress: Mutex<Progress>,
-    pub(crate) _lock: ThreadLock,
+    pub(crate) lock: Lock,
 }
 
 impl Held {
@@ -101,13 +100,13 @@ pub(crate) struct Append {
 
 /// What is bound for one entry.
 #[derive(Debug)]
-struct Row {
-    key: i64,
-    epoch: i64,
+pub(crate) struct Row {
+    pub(crate) key: i64,
+    pub(crate) epoch: i64,
     /// The key of the last entry of the thread as the database must have it before the batch.
-    head: i64,
-    kind: i64,
-    bytes: Vec<u8>,
+    pub(crate) head: i64,
+    pub(crate) kind: i64,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The entries of one commit.
@@ -119,14 +118,21 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Sorts out what can be refused without asking the database. `None` if nothing is left to store.
-    pub(crate) fn plan(waiting: Vec<Append>) -> Option<Self> {
+    ///
+    /// A driver whose lock went with another session of the database gets the error `lost`.
+    pub(crate) fn plan(waiting: Vec<Append>, session: u64, lost: impl Fn() -> StoreError) -> Option<Self> {
         let mut batch =
             Self { appends: Vec::with_capacity(waiting.len()), rows: Vec::with_capacity(waiting.len()) };
         let mut refused = Vec::new();
         for mut append in waiting {
             let held = &append.held;
             let mut progress = held.progress();
-            match progress.plan(append.entry.seq, &held.thread) {
+            let planned = if held.lock.session() == session {
+                progress.plan(append.entry.seq, &held.thread)
+            } else {
+                Err(lost())
+            };
+            match planned {
                 Ok(()) => {
                     let row = Row {
                         key: key(held.row, append.entry.seq),
@@ -160,19 +166,8 @@ impl Batch {
     }
 
     /// Stores the entries: one statement, one commit. Gives the keys that were stored.
-    pub(crate) async fn commit(&mut self, connection: &mut SqliteConnection) -> Result<Stored, sqlx::Error> {
-        match <[Row; 1]>::try_from(std::mem::take(&mut self.rows)) {
-            Ok([row]) => Ok(if insert_one(connection, row).await? {
-                Stored::All
-            } else {
-                Stored::Some(HashSet::new())
-            }),
-            Err(rows) => {
-                let keys = insert_many(connection, rows).await?;
-                let all = keys.len() == self.appends.len();
-                Ok(if all { Stored::All } else { Stored::Some(keys.into_iter().collect()) })
-            }
-        }
+    pub(crate) async fn commit(&mut self, connection: &mut Connection) -> Result<Stored, sqlx::Error> {
+        connection.insert(std::mem::take(&mut self.rows)).await
     }
 
     /// Tells every driver what became of its entries. Gives the number of those that were stored.
@@ -203,6 +198,17 @@ pub(crate) enum Stored {
     Some(HashSet<i64>),
 }
 
+impl Stored {
+    /// The keys that were stored, of so many rows.
+    pub(crate) fn of(keys: Vec<i64>, rows: usize) -> Self {
+        if keys.len() == rows { Stored::All } else { Stored::Some(keys.into_iter().collect()) }
+    }
+
+    pub(crate) fn none() -> Self {
+        Stored::Some(HashSet::new())
+    }
+}
+
 /// Sends the results. The holds go first: who drops a journal after its last acknowledgement has then given the
 /// thread back.
 fn acknowledge(settled: Vec<(Append, Result<(), StoreError>)>) {
@@ -218,56 +224,4 @@ fn kind_number(kind: EntryKind) -> i64 {
         EntryKind::Record => 0,
         EntryKind::Snapshot => 1,
     }
-}
-
-/// One entry, as almost all are. The epoch is looked up where driver and position hold; where they do not it is NULL,
-/// which the column refuses and `OR IGNORE` skips. As `INSERT … SELECT` SQLite would first gather the row in a
-/// temporary table, which costs about a quarter of the whole.
-async fn insert_one(connection: &mut SqliteConnection, row: Row) -> Result<bool, sqlx::Error> {
-    const ONE: &str = "
-        INSERT OR IGNORE INTO entries (id, epoch, kind, bytes) VALUES (
-            ?1,
-            (SELECT epoch FROM threads
-             WHERE id = ?1 >> 32 AND epoch = ?2
-               AND ?3 = coalesce((SELECT max(id) FROM entries WHERE id BETWEEN ?1 & ~4294967295 AND ?1 | 4294967295),
-                                 ?1 & ~4294967295)),
-            ?4, ?5)";
-    let query = sqlx::query(ONE).bind(row.key).bind(row.epoch).bind(row.head).bind(row.kind).bind(row.bytes);
-    Ok(query.execute(connection).await?.rows_affected() == 1)
-}
-
-/// Sizes of the prepared statements for several rows: a batch is filled up to the next one with rows of NULL, which
-/// belong to no thread.
-const SIZES: [usize; 4] = [4, 16, 64, BATCH_RECORDS_MAX];
-
-/// SQLite gathers all rows before it inserts the first, because the statement reads the table that it writes to. So
-/// every row is checked against the thread as it was before the batch, and rows of one thread stand or fall together.
-static MANY: LazyLock<[Arc<str>; SIZES.len()]> = LazyLock::new(|| {
-    SIZES.map(|size| {
-        let mut sql = "INSERT INTO entries (id, epoch, kind, bytes) \
-             SELECT new.column1, new.column2, new.column4, new.column5 FROM (VALUES (?,?,?,?,?)"
-            .to_owned();
-        sql.push_str(&",(?,?,?,?,?)".repeat(size - 1));
-        let _ = write!(
-            sql,
-            ") AS new CROSS JOIN threads ON threads.id = new.column1 >> 32 AND threads.epoch = new.column2 \
-             WHERE new.column3 = coalesce((SELECT max(id) FROM entries \
-             WHERE id BETWEEN new.column1 & ~{LAST_SEQ} AND new.column1 | {LAST_SEQ}), new.column1 & ~{LAST_SEQ}) \
-             RETURNING id"
-        );
-        sql.into()
-    })
-});
-
-async fn insert_many(connection: &mut SqliteConnection, rows: Vec<Row>) -> Result<Vec<i64>, sqlx::Error> {
-    let at = SIZES.partition_point(|size| *size < rows.len()).min(SIZES.len() - 1);
-    let missing = SIZES[at] - rows.len();
-    let mut query = sqlx::query_scalar(AssertSqlSafe(MANY[at].clone()));
-    for row in rows {
-        query = query.bind(row.key).bind(row.epoch).bind(row.head).bind(row.kind).bind(row.bytes);
-    }
-    for _ in 0..5 * missing {
-        query = query.bind(None::<i64>);
-    }
-    query.fetch_all(connection).await
 }

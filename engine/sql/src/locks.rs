@@ -1,4 +1,5 @@
-//! One thread, one driver: a lock of the operating system on a file per thread. It is gone the moment its process is.
+//! One thread, one driver: a lock of the operating system on a file per thread, or of the session on a server. It is
+//! gone the moment its process is.
 //!
 //! The lock only keeps drivers from working for nothing; what makes a second one harmless is the epoch in the database.
 
@@ -10,12 +11,36 @@ use std::path::{Path, PathBuf};
 /// How often a lock file may be swapped under our hands before the thread counts as busy.
 const ATTEMPTS_MAX: u32 = 100;
 
-/// A lock that is held. Dropping it gives the thread back.
+/// A lock of either kind. Dropping it gives the thread back.
+#[derive(Debug)]
+pub(crate) enum Lock {
+    File {
+        _lock: ThreadLock,
+    },
+    #[cfg(feature = "postgres")]
+    Session(crate::postgres::SessionLock),
+}
+
+impl Lock {
+    /// The session that holds it: [`NO_SESSION`] for a file.
+    pub(crate) fn session(&self) -> u64 {
+        match self {
+            Lock::File { .. } => NO_SESSION,
+            #[cfg(feature = "postgres")]
+            Lock::Session(lock) => lock.session(),
+        }
+    }
+}
+
+/// What stands for the session where locks do not hang on one.
+pub(crate) const NO_SESSION: u64 = 0;
+
+/// A lock on a file that is held.
 #[derive(Debug)]
 pub(crate) struct ThreadLock {
     path: PathBuf,
     /// Closing it releases the lock.
-    _file: File,
+    file: File,
 }
 
 impl ThreadLock {
@@ -33,7 +58,7 @@ impl ThreadLock {
             // The holder before us may have removed the file between our opening and our locking it. Then the lock is
             // on a file without a name, which excludes nobody.
             if names(&path, &file)? {
-                return Ok(Some(Self { path, _file: file }));
+                return Ok(Some(Self { path, file }));
             }
         }
         Ok(None)
@@ -66,7 +91,11 @@ fn names(path: &Path, file: &File) -> io::Result<bool> {
 
 impl Drop for ThreadLock {
     fn drop(&mut self) {
-        // While it is held the name is ours to remove. A file that stays behind is only litter.
+        // While it is held the name is ours to remove, unless somebody took it away: then it may be our successor's. A
+        // file that stays behind is only litter.
+        if !names(&self.path, &self.file).unwrap_or(false) {
+            return;
+        }
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::debug!(path = %self.path.display(), %error, "a lock file stays behind");
         }

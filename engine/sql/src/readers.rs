@@ -2,43 +2,63 @@
 //!
 //! Not the pool of sqlx: that one waits by timers, which expire at once under a paused clock.
 
-use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use statewright_engine_runtime::StoreError;
+use tokio::sync::Semaphore;
+
+use crate::connection::{Connection, Record, Value};
+use crate::database::Database;
 
 /// The pool. Connections are made when they are first needed.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    options: SqliteConnectOptions,
-    idle: Mutex<Vec<SqliteConnection>>,
+    database: Arc<Database>,
+    idle: Mutex<Vec<Connection>>,
     permits: Semaphore,
     connections_max: u32,
 }
 
 impl Readers {
-    pub(crate) fn new(options: SqliteConnectOptions, connections_max: u32) -> Self {
+    pub(crate) fn new(database: Arc<Database>, connections_max: u32) -> Self {
         let connections_max = connections_max.max(1);
         Self {
-            // A second line of defence: the statements of readers contain no writes anyway.
-            options: options.pragma("query_only", "1"),
+            database,
             idle: Mutex::default(),
             permits: Semaphore::new(connections_max as usize),
             connections_max,
         }
     }
 
-    /// A connection, once one is free.
-    pub(crate) async fn get(&self) -> Result<Reader<'_>, sqlx::Error> {
-        let permit = self.permits.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let idle = self.idle().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.options.connect().await?,
+    /// All rows of a query, once a connection is free.
+    pub(crate) async fn fetch<T: Record>(&self, sql: &str, values: Vec<Value>) -> Result<Vec<T>, StoreError> {
+        let rows = match self.permits.acquire().await {
+            Ok(_permit) => self.once_or_twice(sql, values).await,
+            Err(_) => Err(sqlx::Error::PoolClosed),
         };
-        Ok(Reader { connection, readers: self, _permit: permit })
+        rows.map_err(|error| self.database.failed(&error))
+    }
+
+    /// A connection that broke while it lay idle is no reason to fail: then a fresh one is asked.
+    async fn once_or_twice<T: Record>(&self, sql: &str, values: Vec<Value>) -> Result<Vec<T>, sqlx::Error> {
+        let idle = self.idle().pop();
+        if let Some(mut connection) = idle {
+            match connection.fetch(sql, values.clone()).await {
+                Err(error) if self.database.is_lost(&error) => self.idle().clear(),
+                rows => return self.give_back(connection, rows),
+            }
+        }
+        let mut connection = self.database.reader().await?;
+        let rows = connection.fetch(sql, values).await;
+        self.give_back(connection, rows)
+    }
+
+    /// After an error, or if the reading is given up, the connection is closed: it may be in the middle of a statement.
+    fn give_back<T>(&self, connection: Connection, done: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if done.is_ok() {
+            self.idle().push(connection);
+        }
+        done
     }
 
     /// Waits for those who read, and closes all connections. Who asks for one later gets an error.
@@ -54,35 +74,7 @@ impl Readers {
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A connection on loan.
-pub(crate) struct Reader<'a> {
-    connection: SqliteConnection,
-    readers: &'a Readers,
-    _permit: SemaphorePermit<'a>,
-}
-
-impl Reader<'_> {
-    /// Gives the connection back. Who drops the reader instead closes it: it may be in the middle of a statement.
-    pub(crate) fn give_back(self) {
-        self.readers.idle().push(self.connection);
-    }
-}
-
-impl Deref for Reader<'_> {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for Reader<'_> {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
     }
 }

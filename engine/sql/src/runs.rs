@@ -4,13 +4,13 @@
 //! Writes here survive the death of the process at once, and power loss together with the next entry at level `power`.
 
 use futures_util::FutureExt;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, SqliteConnection};
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use statewright_engine_core::{RunId, ThreadId};
 use statewright_engine_runtime::StoreError;
 
+use crate::connection::{Connection, Value};
 use crate::error;
-use crate::store::SqliteStore;
+use crate::store::SqlStore;
 
 /// How many runs an ambiguous prefix lists at most.
 const CANDIDATES_MAX: i64 = 10;
@@ -65,7 +65,7 @@ pub enum FoundRun {
     },
 }
 
-impl SqliteStore {
+impl SqlStore {
     /// Records a new run.
     ///
     /// # Errors
@@ -75,10 +75,8 @@ impl SqliteStore {
         if self.queue().work(false, move |connection| insert(connection, row).boxed()).await? {
             return Ok(());
         }
-        let message = format!(
-            "the run `{run}` is already recorded in `{}`; give the new run another id",
-            self.path().display()
-        );
+        let message =
+            format!("the run `{run}` is already recorded in `{}`; give the new run another id", self.place());
         Err(error::unusable("SW-S430", message))
     }
 
@@ -93,13 +91,14 @@ impl SqliteStore {
         detail: Option<&str>,
         updated_ms: u64,
     ) -> Result<bool, StoreError> {
-        let (run, status, detail) = (run.as_str().to_owned(), status.to_owned(), detail.map(str::to_owned));
-        let sql = "UPDATE runs SET status = ?2, detail = ?3, updated_ms = ?4 WHERE run = ?1";
-        let done = self.queue().work(false, move |connection| {
-            let query = sqlx::query(sql).bind(run).bind(status).bind(detail).bind(stored_ms(updated_ms));
-            changed(query, connection).boxed()
-        });
-        done.await
+        let sql = "UPDATE runs SET status = $2, detail = $3, updated_ms = $4 WHERE run = $1";
+        let values = vec![
+            text(run.as_str()),
+            text(status),
+            Value::MaybeText(detail.map(str::to_owned)),
+            Value::Int(stored_ms(updated_ms)),
+        ];
+        self.queue().work(false, move |connection| connection.change(sql, values).boxed()).await
     }
 
     /// Lists runs, newest first.
@@ -107,22 +106,21 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
     pub async fn runs(&self, filter: &RunFilter, limit: u32) -> Result<Vec<RunRow>, StoreError> {
-        let mut query = QueryBuilder::new("SELECT * FROM runs ");
-        let thread = filter.thread.as_ref().map(|thread| thread.as_str().to_owned());
+        let mut sql = format!("SELECT {COLUMNS} FROM runs");
+        let mut values = Vec::new();
+        let thread = filter.thread.as_ref().map(ThreadId::as_str);
         let conditions =
-            [("status", filter.status.clone()), ("graph", filter.graph.clone()), ("thread", thread)];
-        let mut word = "WHERE ";
-        for (column, value) in conditions {
-            if let Some(value) = value {
-                query.push(word).push(column).push(" = ").push_bind(value);
-                word = " AND ";
+            [("status", filter.status.as_deref()), ("graph", filter.graph.as_deref()), ("thread", thread)];
+        for (column, wanted) in conditions {
+            if let Some(wanted) = wanted {
+                let word = if values.is_empty() { "WHERE" } else { "AND" };
+                values.push(text(wanted));
+                sql.push_str(&format!(" {word} {column} = ${}", values.len()));
             }
         }
-        query.push(" ORDER BY created_ms DESC, run DESC LIMIT ").push_bind(limit);
-        let mut reader = self.readers().get().await.map_err(|error| self.failed(&error))?;
-        let rows = query.build().fetch_all(&mut *reader).await.map_err(|error| self.failed(&error))?;
-        reader.give_back();
-        rows.iter().map(read_row).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
+        values.push(Value::Int(i64::from(limit)));
+        sql.push_str(&format!(" ORDER BY created_ms DESC, run DESC LIMIT ${}", values.len()));
+        self.readers().fetch(&sql, values).await
     }
 
     /// Finds a run by its id, or by a beginning that no other run's id shares. An empty text finds nothing.
@@ -133,16 +131,10 @@ impl SqliteStore {
         if prefix.is_empty() {
             return Ok(FoundRun::None);
         }
-        let mut reader = self.readers().get().await.map_err(|error| self.failed(&error))?;
         // What begins with a text follows it in the order of bytes, without anything else in between.
-        const SQL: &str =
-            "SELECT run, thread, graph, label, meta, status, detail, created_ms, updated_ms FROM runs
-            WHERE run >= ?1 ORDER BY run LIMIT ?2";
-        let query = sqlx::query(SQL).bind(prefix).bind(CANDIDATES_MAX + 1);
-        let rows = query.fetch_all(&mut *reader).await.map_err(|error| self.failed(&error))?;
-        reader.give_back();
+        let sql = format!("SELECT {COLUMNS} FROM runs WHERE run >= $1 ORDER BY run LIMIT $2");
         let rows: Vec<RunRow> =
-            rows.iter().map(read_row).collect::<Result<_, _>>().map_err(|error| self.failed(&error))?;
+            self.readers().fetch(&sql, vec![text(prefix), Value::Int(CANDIDATES_MAX + 1)]).await?;
         let mut found: Vec<RunRow> =
             rows.into_iter().take_while(|row| row.run.as_str().starts_with(prefix)).collect();
         let exact = found.first().is_some_and(|row| row.run.as_str() == prefix);
@@ -162,12 +154,9 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
     pub async fn thread_of(&self, run: &RunId) -> Result<Option<ThreadId>, StoreError> {
-        let mut reader = self.readers().get().await.map_err(|error| self.failed(&error))?;
-        let query = sqlx::query_scalar("SELECT thread FROM runs WHERE run = ?1").bind(run.as_str());
-        let thread: Option<String> =
-            query.fetch_optional(&mut *reader).await.map_err(|error| self.failed(&error))?;
-        reader.give_back();
-        Ok(thread.map(ThreadId::from))
+        let sql = "SELECT thread FROM runs WHERE run = $1";
+        let found: Vec<(String,)> = self.readers().fetch(sql, vec![text(run.as_str())]).await?;
+        Ok(found.into_iter().next().map(|(thread,)| ThreadId::from(thread)))
     }
 
     /// Asks whoever drives the run, in this process or another, to cancel it. Says whether there is such a run.
@@ -175,12 +164,10 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError`] when the store cannot be written.
     pub async fn request_cancel(&self, run: &RunId) -> Result<bool, StoreError> {
-        let run = run.as_str().to_owned();
-        let sql = "INSERT INTO control (run, request) SELECT run, 'cancel' FROM runs WHERE run = ?1
+        let sql = "INSERT INTO control (run, request) SELECT run, 'cancel' FROM runs WHERE run = $1
             ON CONFLICT (run) DO UPDATE SET request = 'cancel'";
-        self.queue()
-            .work(false, move |connection| changed(sqlx::query(sql).bind(run), connection).boxed())
-            .await
+        let values = vec![text(run.as_str())];
+        self.queue().work(false, move |connection| connection.change(sql, values).boxed()).await
     }
 
     /// Whether somebody asked to cancel the run.
@@ -188,56 +175,63 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
     pub async fn cancel_requested(&self, run: &RunId) -> Result<bool, StoreError> {
-        let mut reader = self.readers().get().await.map_err(|error| self.failed(&error))?;
-        let sql = "SELECT EXISTS (SELECT 1 FROM control WHERE run = ?1 AND request = 'cancel')";
-        let query = sqlx::query_scalar(sql).bind(run.as_str());
-        let asked = query.fetch_one(&mut *reader).await.map_err(|error| self.failed(&error))?;
-        reader.give_back();
-        Ok(asked)
+        let sql = "SELECT run FROM control WHERE run = $1 AND request = 'cancel'";
+        let asked: Vec<(String,)> = self.readers().fetch(sql, vec![text(run.as_str())]).await?;
+        Ok(!asked.is_empty())
     }
 }
 
-async fn insert(connection: &mut SqliteConnection, row: RunRow) -> Result<bool, sqlx::Error> {
-    let sql = "INSERT INTO runs (run, thread, graph, label, meta, status, detail, created_ms, updated_ms)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (run) DO NOTHING";
-    let query = sqlx::query(sql)
-        .bind(row.run.as_str().to_owned())
-        .bind(row.thread.as_str().to_owned())
-        .bind(row.graph)
-        .bind(row.label)
-        .bind(row.meta.to_string())
-        .bind(row.status)
-        .bind(row.detail)
-        .bind(stored_ms(row.created_ms))
-        .bind(stored_ms(row.updated_ms));
-    changed(query, connection).await
+const COLUMNS: &str = "run, thread, graph, label, meta, status, detail, created_ms, updated_ms";
+
+async fn insert(connection: &mut Connection, row: RunRow) -> Result<bool, sqlx::Error> {
+    let sql = format!(
+        "INSERT INTO runs ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (run) DO NOTHING"
+    );
+    let values = vec![
+        text(row.run.as_str()),
+        text(row.thread.as_str()),
+        Value::Text(row.graph),
+        Value::Text(row.label),
+        Value::Text(row.meta.to_string()),
+        Value::Text(row.status),
+        Value::MaybeText(row.detail),
+        Value::Int(stored_ms(row.created_ms)),
+        Value::Int(stored_ms(row.updated_ms)),
+    ];
+    connection.change(&sql, values).await
 }
 
-async fn changed(
-    query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
-    connection: &mut SqliteConnection,
-) -> Result<bool, sqlx::Error> {
-    Ok(query.execute(connection).await?.rows_affected() > 0)
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
 }
 
-/// SQLite's integers have a sign; times beyond them do not occur.
+/// Integers of a database have a sign; times beyond them do not occur.
 fn stored_ms(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
-fn read_row(row: &SqliteRow) -> Result<RunRow, sqlx::Error> {
-    let text = |column: &str| row.try_get::<String, _>(column);
-    let time = |column: &str| row.try_get::<i64, _>(column).map(|ms| ms.max(0).unsigned_abs());
-    let meta = serde_json::from_str(&text("meta")?).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    Ok(RunRow {
-        run: text("run")?.into(),
-        thread: text("thread")?.into(),
-        graph: text("graph")?,
-        label: text("label")?,
-        meta,
-        status: text("status")?,
-        detail: row.try_get("detail")?,
-        created_ms: time("created_ms")?,
-        updated_ms: time("updated_ms")?,
-    })
+impl<'r, R: Row> FromRow<'r, R> for RunRow
+where
+    &'static str: ColumnIndex<R>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        let text = |column: &'static str| row.try_get::<String, _>(column);
+        let time = |column: &'static str| row.try_get::<i64, _>(column).map(|ms| ms.max(0).unsigned_abs());
+        let meta =
+            serde_json::from_str(&text("meta")?).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok(RunRow {
+            run: text("run")?.into(),
+            thread: text("thread")?.into(),
+            graph: text("graph")?,
+            label: text("label")?,
+            meta,
+            status: text("status")?,
+            detail: row.try_get("detail")?,
+            created_ms: time("created_ms")?,
+            updated_ms: time("updated_ms")?,
+        })
+    }
 }

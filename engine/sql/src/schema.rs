@@ -1,4 +1,4 @@
-//! The tables, their version, and how a version becomes the next. The only place that says `CREATE`.
+//! The tables in SQLite, their version, and how a version becomes the next; and the keys of entries.
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use statewright_engine_core::Seq;

@@ -2,18 +2,22 @@
 //! queue, so writers of this process never wait for each other's locks.
 //!
 //! There is one connection for all levels of durability: SQLite has one write lock per file, and a second connection
-//! would only poll for it. The level is set before a commit, when it differs from that of the commit before.
+//! would only poll for it; on a server the locks of threads hang on the connection's session. The level is set before a
+//! commit, when it differs from that of the commit before.
+//!
+//! A connection to a server can break. Then every journal that was open is refused for good, because its lock is gone,
+//! and the next job that is not an entry begins with a new connection.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
-use sqlx::{Connection, SqliteConnection};
 use statewright_engine_runtime::StoreError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::{Append, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Batch};
+use crate::connection::Connection;
+use crate::database::Database;
 use crate::error;
 use crate::fail_point;
 
@@ -22,16 +26,21 @@ const QUEUE_JOBS_MAX: usize = 65_536;
 /// How many bytes of entries may wait for the disk.
 const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-type Work = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, ()> + Send>;
+type Connected<'c> = Result<&'c mut Connection, sqlx::Error>;
+/// Says whether the connection was lost meanwhile.
+type Work = Box<dyn for<'c> FnOnce(Connected<'c>) -> BoxFuture<'c, bool> + Send>;
 
 #[derive(Debug)]
-enum Job {
+pub(crate) enum Job {
     Append(Append),
     Work(Task),
+    /// Something was given back that hangs on the connection.
+    #[cfg(feature = "postgres")]
+    Wake,
     Close(oneshot::Sender<()>),
 }
 
-struct Task {
+pub(crate) struct Task {
     synced: bool,
     work: Work,
 }
@@ -51,7 +60,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug)]
 struct Shared {
-    database: PathBuf,
+    database: Arc<Database>,
     queued_bytes: AtomicUsize,
     commits: AtomicU64,
     entries: AtomicU64,
@@ -59,16 +68,18 @@ struct Shared {
 
 impl Queue {
     /// Starts the task on the current runtime. It ends when the last queue is dropped.
-    pub(crate) fn start(connection: SqliteConnection, database: &Path) -> Self {
+    pub(crate) fn start(connection: Connection, database: Arc<Database>) -> Self {
         let (jobs, receiver) = mpsc::channel(QUEUE_JOBS_MAX);
         let shared = Arc::new(Shared {
-            database: database.to_owned(),
+            database,
             queued_bytes: AtomicUsize::new(0),
             commits: AtomicU64::new(0),
             entries: AtomicU64::new(0),
         });
-        // A new connection syncs: `files::connect_options` says so.
-        let writer = Writer { connection, synced: true, shared: Arc::clone(&shared) };
+        // A new connection syncs: whoever makes one says so.
+        let session = connection.session();
+        let writer =
+            Writer { connection: Some(connection), session, synced: true, shared: Arc::clone(&shared) };
         tokio::spawn(writer.run(receiver));
         Self { jobs, shared }
     }
@@ -99,17 +110,30 @@ impl Queue {
     pub(crate) async fn work<T, W>(&self, synced: bool, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+        W: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
+        let database = Arc::clone(&self.shared.database);
         let work: Work = Box::new(move |connection| {
             Box::pin(async move {
-                let _ = sender.send(work(connection).await);
+                let done = match connection {
+                    Ok(connection) => work(connection).await,
+                    Err(error) => Err(error),
+                };
+                let is_lost = done.as_ref().is_err_and(|error| database.is_lost(error));
+                let _ = sender.send(done);
+                is_lost
             })
         });
         self.jobs.send(Job::Work(Task { synced, work })).await.map_err(|_| self.gone())?;
         let done = receiver.await.map_err(|_| self.gone())?;
-        done.map_err(|error| error::from_sqlx(&error, &self.shared.database))
+        done.map_err(|error| self.shared.database.failed(&error))
+    }
+
+    /// A way to the writer that does not keep it alive.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn weak(&self) -> mpsc::WeakSender<Job> {
+        self.jobs.downgrade()
     }
 
     /// Stores what is queued, closes the connection and refuses everything else from then on.
@@ -126,7 +150,7 @@ impl Queue {
     }
 
     fn gone(&self) -> StoreError {
-        error::from_sqlx(&sqlx::Error::WorkerCrashed, &self.shared.database)
+        self.shared.database.failed(&sqlx::Error::WorkerCrashed)
     }
 
     fn overflow(&self) -> StoreError {
@@ -135,14 +159,17 @@ impl Queue {
             format!(
                 "more than {QUEUE_JOBS_MAX} entries or {} MiB wait to be written to `{}`: the disk does not keep up; run less at once, or use a faster disk, and resume",
                 QUEUE_BYTES_MAX >> 20,
-                self.shared.database.display()
+                self.shared.database.place()
             ),
         )
     }
 }
 
 struct Writer {
-    connection: SqliteConnection,
+    /// `None` once it was lost.
+    connection: Option<Connection>,
+    /// The session of the connection, or of the last one.
+    session: u64,
     /// The level that the connection is set to.
     synced: bool,
     shared: Arc<Shared>,
@@ -160,6 +187,8 @@ impl Writer {
             match next {
                 None => break,
                 Some(Job::Work(task)) => self.work(task).await,
+                #[cfg(feature = "postgres")]
+                Some(Job::Wake) => self.unlock().await,
                 // What is in the queue by now is still done; then it gives nothing more.
                 Some(Job::Close(done)) => {
                     jobs.close();
@@ -172,8 +201,10 @@ impl Writer {
                 }
             }
         }
-        if let Err(error) = self.connection.close().await {
-            tracing::warn!(database = %self.shared.database.display(), %error, "the database was not closed cleanly");
+        if let Some(connection) = self.connection
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(database = %self.shared.database.place(), %error, "the database was not closed cleanly");
         }
         for done in closed {
             let _ = done.send(());
@@ -181,19 +212,62 @@ impl Writer {
     }
 
     async fn work(&mut self, task: Task) {
-        // A level that cannot be set makes the work itself fail as well: the connection is gone.
-        let _ = self.set_level(task.synced).await;
-        (task.work)(&mut self.connection).await;
+        let connection = match self.ready().await {
+            Ok(()) => {
+                // A level that cannot be set makes the work itself fail as well: the connection is gone.
+                let _ = self.set_level(task.synced).await;
+                self.connection.as_mut().ok_or_else(|| self.shared.database.lost())
+            }
+            Err(error) => Err(error),
+        };
+        if (task.work)(connection).await {
+            self.lose();
+        }
+    }
+
+    /// Makes sure that there is a connection, if that is possible.
+    async fn ready(&mut self) -> Result<(), sqlx::Error> {
+        if let Some(connection) = &mut self.connection {
+            if connection.is_alive().await {
+                return Ok(());
+            }
+            self.lose();
+        }
+        let connection = self.shared.database.writer_again().await?;
+        self.session = connection.session();
+        self.synced = true;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn lose(&mut self) {
+        if self.connection.take().is_some() {
+            tracing::error!(database = %self.shared.database.place(), "the connection was lost, and with it the threads that this process held");
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    async fn unlock(&mut self) {
+        let Some(Connection::Postgres(session)) = &mut self.connection else { return };
+        if session.unlock_released().await.is_err() {
+            self.lose();
+        }
     }
 
     async fn store(&mut self, appends: Vec<Append>) {
         let bytes: usize = appends.iter().map(|append| append.entry.bytes.len()).sum();
         self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        let Some(mut batch) = Batch::plan(appends) else { return };
-        let result =
-            self.commit(&mut batch).await.map_err(|error| error::from_sqlx(&error, &self.shared.database));
+        let database = Arc::clone(&self.shared.database);
+        let Some(mut batch) = Batch::plan(appends, self.session, || database.failed(&database.lost())) else {
+            return;
+        };
+        let result = self.commit(&mut batch).await;
+        if result.as_ref().is_err_and(|error| database.is_lost(error)) {
+            self.lose();
+        }
+        let result = result.map_err(|error| database.failed(&error));
         if let Err(error) = &result {
-            tracing::error!(database = %self.shared.database.display(), entries = batch.len(), %error, "entries were not stored");
+            tracing::error!(database = %database.place(), entries = batch.len(), %error, "entries were not stored");
         }
         let stored = batch.finish(&result);
         self.shared.entries.fetch_add(stored, Ordering::Relaxed);
@@ -201,8 +275,9 @@ impl Writer {
 
     async fn commit(&mut self, batch: &mut Batch) -> Result<crate::batch::Stored, sqlx::Error> {
         self.set_level(batch.synced()).await?;
+        let connection = self.connection.as_mut().ok_or_else(|| self.shared.database.lost())?;
         let number = fail_point::before_commit();
-        let stored = batch.commit(&mut self.connection).await?;
+        let stored = batch.commit(connection).await?;
         fail_point::after_commit(number);
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         Ok(stored)
@@ -210,9 +285,8 @@ impl Writer {
 
     async fn set_level(&mut self, synced: bool) -> Result<(), sqlx::Error> {
         if synced != self.synced {
-            // Takes effect when it is compiled, so it must not come from the cache of statements.
-            let level = if synced { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
-            sqlx::raw_sql(level).execute(&mut self.connection).await?;
+            let connection = self.connection.as_mut().ok_or_else(|| self.shared.database.lost())?;
+            connection.set_synced(synced).await?;
             self.synced = synced;
         }
         Ok(())

@@ -44,3 +44,29 @@ async fn runs_on_the_sqlite_journal_resume_after_every_entry() {
     let stores = Stores::new();
     conformance::resumes_after_every_entry(|| stores.make()).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_superseded_driver_on_sqlite_is_refused_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = SqliteStore::open(&path, SqliteOptions::default()).await.unwrap();
+    let forget = async |_: &_| std::fs::remove_dir_all(folder.path().join("store.db.locks")).unwrap();
+    conformance::a_superseded_driver_is_refused_for_ever(Arc::new(store), forget).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_hundred_drivers_on_sqlite_one_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut stores: Vec<Arc<dyn Checkpointer>> = Vec::new();
+    for _ in 0..4 {
+        stores.push(Arc::new(SqliteStore::open(&path, SqliteOptions::default()).await.unwrap()));
+    }
+    conformance::of_many_drivers_one_wins(&stores, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_runs_on_one_sqlite_database_lose_no_update() {
+    let stores = Stores::new();
+    conformance::many_runs_at_once_lose_no_update(stores.make(), 1_000).await;
+}

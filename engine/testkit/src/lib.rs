@@ -6,6 +6,7 @@
 //! interpreter, watch the journal, and keep a list of executions outside the journal.
 
 pub mod conformance;
+mod postgres;
 mod reference;
 mod rng;
 mod scenario;
@@ -13,6 +14,7 @@ mod script;
 mod simulator;
 mod state;
 
+pub use postgres::PostgresServer;
 pub use reference::{End, Reference};
 pub use rng::{Rng, digest, mix};
 pub use scenario::Scenario;

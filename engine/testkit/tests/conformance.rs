@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use statewright_engine_runtime::MemoryCheckpointer;
+use statewright_engine_runtime::{Checkpointer, MemoryCheckpointer};
 use statewright_engine_testkit::conformance;
 
 #[tokio::test]
@@ -13,4 +13,14 @@ async fn the_memory_journal_is_a_checkpointer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_on_the_memory_journal_resume_after_every_entry() {
     conformance::resumes_after_every_entry(|| Arc::new(MemoryCheckpointer::new())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_memory_one_driver_has_a_thread_and_a_superseded_one_is_refused() {
+    let store = Arc::new(MemoryCheckpointer::new());
+    let forget = async |thread: &_| store.forget_driver(thread);
+    conformance::a_superseded_driver_is_refused_for_ever(store.clone(), forget).await;
+    let stores: [Arc<dyn Checkpointer>; 1] = [store.clone()];
+    conformance::of_many_drivers_one_wins(&stores, 100).await;
+    conformance::many_runs_at_once_lose_no_update(store, 1_000).await;
 }

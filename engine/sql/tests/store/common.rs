@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use statewright_engine_core::{Entry, EntryKind, Seq, ThreadId};
 use statewright_engine_runtime::{Checkpointer, Durability, Journal, StoreError};
-use statewright_engine_sql::{SqliteOptions, SqliteStore};
+use statewright_engine_sql::{SqlStore, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
 /// A folder that goes away, and a path for a database in it.
@@ -73,4 +73,25 @@ pub(crate) fn child(program: &str, path: &Path) -> Command {
 /// The path that the parent gave to this process; `None` if somebody runs the program as a test.
 pub(crate) fn store_path() -> Option<PathBuf> {
     std::env::var_os("STORE_PATH").map(PathBuf::from)
+}
+
+/// Where a database of one test lies.
+pub(crate) struct Place {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new() -> Option<Self> {
+        let (folder, path) = place();
+        Some(Self { _folder: folder, path })
+    }
+
+    pub(crate) async fn open(&self) -> SqlStore {
+        open(&self.path).await.into()
+    }
+
+    pub(crate) async fn sql(&self, statements: &'static str) {
+        sql(&self.path, statements).await;
+    }
 }

@@ -8,6 +8,7 @@ mod files;
 mod full;
 mod journal;
 mod processes;
+#[path = "../both/runs.rs"]
 mod runs;
 #[cfg(target_os = "linux")]
 mod syncs;

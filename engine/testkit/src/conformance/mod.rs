@@ -1,7 +1,11 @@
 //! Suites that every implementation of a port has to pass. They panic with a sentence where one does not.
 
 mod checkpointer;
+mod contention;
 mod resume;
 
 pub use checkpointer::checkpointer;
+pub use contention::{
+    a_superseded_driver_is_refused_for_ever, many_runs_at_once_lose_no_update, of_many_drivers_one_wins,
+};
 pub use resume::resumes_after_every_entry;

@@ -1,6 +1,6 @@
-//! The table of runs.
+//! The table of runs, on each database: `Place` is where one lies.
 
-use crate::common::{open, place, sql};
+use crate::common::Place;
 use serde_json::json;
 use statewright_engine_core::RunId;
 use statewright_engine_sql::{FoundRun, RunFilter, RunRow};
@@ -25,10 +25,10 @@ fn names(rows: &[RunRow]) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_run_is_recorded_changed_and_found_again_by_another_store() {
-    let (_folder, path) = place();
-    let store = open(&path).await;
+    let Some(place) = Place::new() else { return };
+    let store = place.open().await;
     store.record_run(row("r1", 5)).await.unwrap();
-    let other = open(&path).await;
+    let other = place.open().await;
     assert_eq!(other.find_run("r1").await.unwrap(), FoundRun::One(Box::new(row("r1", 5))));
     assert!(other.update_run(&"r1".into(), "failed", Some("no disk"), 9).await.unwrap());
     let changed =
@@ -41,8 +41,8 @@ async fn a_run_is_recorded_changed_and_found_again_by_another_store() {
 
 #[tokio::test]
 async fn an_id_is_recorded_once() {
-    let (_folder, path) = place();
-    let store = open(&path).await;
+    let Some(place) = Place::new() else { return };
+    let store = place.open().await;
     store.record_run(row("r1", 5)).await.unwrap();
     let error = store.record_run(RunRow { label: "other".into(), ..row("r1", 6) }).await.unwrap_err();
     assert_eq!(error.code(), "SW-S430");
@@ -52,8 +52,8 @@ async fn an_id_is_recorded_once() {
 
 #[tokio::test]
 async fn runs_are_listed_newest_first_filtered_and_limited() {
-    let (_folder, path) = place();
-    let store = open(&path).await;
+    let Some(place) = Place::new() else { return };
+    let store = place.open().await;
     for (name, created_ms) in [("a", 3), ("b", 1), ("c", 2), ("d", 2)] {
         store.record_run(row(name, created_ms)).await.unwrap();
     }
@@ -75,8 +75,8 @@ async fn runs_are_listed_newest_first_filtered_and_limited() {
 
 #[tokio::test]
 async fn a_run_is_found_by_a_beginning_that_only_it_has() {
-    let (_folder, path) = place();
-    let store = open(&path).await;
+    let Some(place) = Place::new() else { return };
+    let store = place.open().await;
     for name in ["ab", "abc1", "abd2", "b%", "b_"] {
         store.record_run(row(name, 1)).await.unwrap();
     }
@@ -107,8 +107,8 @@ async fn a_run_is_found_by_a_beginning_that_only_it_has() {
 
 #[tokio::test]
 async fn a_request_to_cancel_reaches_other_stores_and_needs_a_run() {
-    let (_folder, path) = place();
-    let (store, other) = (open(&path).await, open(&path).await);
+    let Some(place) = Place::new() else { return };
+    let (store, other) = (place.open().await, place.open().await);
     let run = RunId::from("r1");
     assert!(!store.request_cancel(&run).await.unwrap());
     store.record_run(row("r1", 1)).await.unwrap();
@@ -120,10 +120,10 @@ async fn a_request_to_cancel_reaches_other_stores_and_needs_a_run() {
 
 #[tokio::test]
 async fn a_row_that_somebody_broke_is_reported() {
-    let (_folder, path) = place();
-    let store = open(&path).await;
+    let Some(place) = Place::new() else { return };
+    let store = place.open().await;
     store.record_run(row("r1", 1)).await.unwrap();
-    sql(&path, "UPDATE runs SET meta = '{'").await;
+    place.sql("UPDATE runs SET meta = '{'").await;
     let error = store.runs(&RunFilter::default(), 9).await.unwrap_err();
     assert_eq!(error.code(), "SW-S427", "{error}");
 }
