@@ -37,8 +37,8 @@ pub mod nodes {
 pub mod prelude {
     pub use crate::App;
     pub use statewright_engine_runtime::{
-        Command, Ctx, Durability, Graph, MemoryCheckpointer, Node, NodeError, NodeHandle, Outcome, Problems,
-        Route, RunEvent, Runner, State, StateGraph, To, Update,
+        Command, Ctx, Durability, Graph, MemoryCheckpointer, Node, NodeError, NodeFailure, NodeHandle,
+        NodePolicy, Outcome, Problems, RetryPolicy, Route, RunEvent, Runner, State, StateGraph, To, Update,
     };
     pub use statewright_engine_sql::{SqliteOptions, SqliteStore};
     pub use statewright_graphs::{Pipeline, Report, Services};
@@ -60,4 +60,7 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/durable-runs.md")]
     struct DurableRuns;
+
+    #[doc = include_str!("../docs/guides/retries.md")]
+    struct Retries;
 }

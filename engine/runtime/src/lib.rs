@@ -21,6 +21,7 @@ mod ids;
 mod memory;
 mod node;
 mod runner;
+mod timers;
 
 pub use builder::{NodeHandle, PlainSource, PlainTarget, Sources, StateGraph};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
@@ -39,7 +40,8 @@ pub use statewright_engine_core::__private;
 pub use statewright_engine_core::graph::{Format, Overlay};
 pub use statewright_engine_core::{
     ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, Fingerprint, Interrupt,
-    IntoCommand, Limits, NodeIx, Outcome, Plan, Problem, Problems, Route, RunId, Seq, State, Status,
-    StepView, ThreadId, ThreadView, To, Update, Write,
+    IntoCommand, Limits, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem, Problems,
+    RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView, ThreadId,
+    ThreadView, To, Update, Write,
 };
 pub use statewright_engine_macros::{Route, State};

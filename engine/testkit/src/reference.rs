@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use statewright_engine_core::graph::NodeSpec;
-use statewright_engine_core::{ActivationId, NodeIx, Topology, Wire, Write};
+use statewright_engine_core::{ActivationId, NodeIx, State, Topology, Wire, Write};
 
 use crate::script::{Carried, Script, Visit};
 use crate::state::{SimState, SimStateUpdate, turned};
@@ -160,9 +160,17 @@ impl Machine<'_> {
     fn superstep(&mut self, superstep: u64, frontier: &[(NodeIx, Option<u64>)]) -> Option<Next> {
         let mut updates = Vec::new();
         let mut routes = Vec::new();
+        let mut failed = Vec::new();
         for (index, (node, input)) in frontier.iter().enumerate() {
             let activation = ActivationId { superstep, index: index as u32 };
             let visit = Visit { node: *node, activation, input: *input, state: &self.state };
+            let handled = !self.spec(*node).on_error.is_empty();
+            failed.push(self.script.fails(&visit).filter(|_| handled));
+            if failed[index].is_some() {
+                updates.push(SimState::update());
+                routes.push(None);
+                continue;
+            }
             let answer = self.script.question(&visit).map(|_| self.script.answer(&visit));
             updates.push(self.script.update(&visit, answer));
             let route = self.spec(*node).route.as_ref();
@@ -181,14 +189,20 @@ impl Machine<'_> {
             fold(&mut self.state, update);
         }
         let mut next = Next::default();
+        let mut left = None;
         for (index, (node, _)) in frontier.iter().enumerate() {
             let spec = self.spec(*node).clone();
+            if let Some(told) = failed[index] {
+                for (place, wire) in spec.on_error.iter().enumerate() {
+                    self.take(&mut next, (Some(*node), usize::MAX, place), *wire, Some(told));
+                }
+                continue;
+            }
             if let (Some(wiring), Some((variant, carried))) = (&spec.route, &routes[index]) {
                 let wires = &wiring[usize::from(*variant)].wires;
                 self.take_all(&mut next, (Some(*node), 1), usize::from(*variant), wires, carried);
             }
-            let first = index == 0 || frontier[index - 1].0 != *node;
-            if first {
+            if left.replace(*node) != Some(*node) {
                 self.leave(&mut next, *node, &spec);
             }
         }

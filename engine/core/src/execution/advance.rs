@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::slot::{Progress, Slot};
 use super::types::Limits;
 use crate::cell::StateCell;
-use crate::failure::Failure;
-use crate::graph::{Plan, PlanVariant};
+use crate::failure::{Failure, NodeFailure};
+use crate::graph::{Plan, PlanNode, PlanVariant};
 use crate::ids::{EdgeIx, NodeIx};
 use crate::journal::{Arrival, Branched, Crossing, Token};
 use crate::payload::Payload;
@@ -94,6 +94,10 @@ pub(super) fn advance(
     let mut previous = None;
     for slot in slots {
         let node = &plan.nodes[slot.node.index()];
+        if let Progress::Handled(failure) = &slot.progress {
+            step.take_error_edges(node, failure, slot.attempts);
+            continue;
+        }
         if let Progress::Finished { decision: Some(decision), .. } = &slot.progress {
             let variant = node.route.get(usize::from(decision.variant)).ok_or_else(|| unwired(&node.name))?;
             step.take_variant(variant, &decision.payloads);
@@ -133,6 +137,14 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// A node that failed for good leads to its error handler and nowhere else.
+    fn take_error_edges(&mut self, node: &PlanNode, failure: &Failure, attempts: u32) {
+        let told = NodeFailure::new(&node.name, failure, attempts);
+        for edge in &node.on_error {
+            self.take(*edge, Payload::live(told.clone()));
+        }
+    }
+
     fn take_variant(&mut self, variant: &PlanVariant, payloads: &Payloads) {
         for edge in &variant.edges {
             match payloads {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_bytes::ByteBuf;
 
 use super::advance::Counters;
-use super::slot::{Progress, Slot};
+use super::slot::{BackOff, Progress, Slot};
 use super::types::{Entry, EntryKind, Options};
 use super::{Execution, writer};
 use crate::cell::{CellError, StateCell, UpdateValue};
@@ -182,7 +182,7 @@ impl Recovery {
             }
         }
         execution.writer.acked = next - 1;
-        execution.count_unsettled();
+        execution.note_end();
         Ok(execution)
     }
 }
@@ -259,6 +259,9 @@ impl Execution {
             .map(|image| self.load_slot(seq, image, referenced))
             .collect::<Result<_, _>>()?;
         self.writer.next_seq = seq + 1;
+        // One that was written at the end of a drive says how it ended.
+        self.driven = true;
+        self.note_end();
         Ok(())
     }
 
@@ -296,6 +299,11 @@ impl Execution {
         let progress = match image.state {
             SlotState::Ready => Progress::Ready,
             SlotState::Failed(failure) => Progress::Failed(Box::new(failure)),
+            SlotState::Handled(failure) => Progress::Handled(Box::new(failure)),
+            SlotState::BackingOff { failure, at_ms } => {
+                countable(at, at_ms)?;
+                Progress::BackingOff(Box::new(BackOff { failure, at_ms }))
+            }
             SlotState::Waiting { asked, rejected } => Progress::waiting(asked, rejected),
             SlotState::Finished { seq: 0, update, route } => {
                 let update = UpdateValue::from_bytes(&update.unwrap_or_default());
@@ -315,7 +323,12 @@ impl Execution {
             }
         };
         let input = payload(image.input);
-        Ok(Slot { node: image.node, input, attempts: image.attempts, progress, answers: image.answers })
+        if let Some(tries) = &image.tries {
+            let counted = tries.attempts.max(tries.honoured).max(tries.crashes);
+            countable(at, tries.waited_ms.max(u64::from(counted) << 32))?;
+        }
+        let (attempts, answers, tries) = (image.attempts, image.answers, image.tries.map(Box::new));
+        Ok(Slot { node: image.node, input, attempts, progress, answers, tries, waited: None })
     }
 
     fn pass_snapshot(&mut self, entry: &Entry) -> Result<(), RecoverError> {

@@ -17,6 +17,7 @@ pub use problem::{Problem, Problems};
 pub use render::{Format, Overlay};
 
 use crate::ids::NodeIx;
+use crate::policy::NodePolicy;
 use crate::route::{Decision, VariantWiring, Wire};
 use crate::state::StateSchema;
 
@@ -55,6 +56,10 @@ pub struct NodeSpec {
     pub any: bool,
     /// The channels that the node declares to write; empty if it declares nothing.
     pub writes: Vec<String>,
+    /// How often it is tried, how long it may take, how many of its activations run at once.
+    pub policy: NodePolicy,
+    /// Where to go on when it has failed for good; empty if that fails the run.
+    pub on_error: Vec<Wire>,
 }
 
 impl NodeSpec {
@@ -68,6 +73,8 @@ impl NodeSpec {
             branches: Vec::new(),
             any: false,
             writes: Vec::new(),
+            policy: NodePolicy::default(),
+            on_error: Vec::new(),
         }
     }
 }

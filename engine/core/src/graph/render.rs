@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::plan::{Plan, PlanEdge};
+use super::plan::{Plan, PlanEdge, Via};
 use crate::ids::{EdgeIx, NodeIx};
 
 /// In which language a graph is drawn.
@@ -65,7 +65,11 @@ impl Plan {
         for (place, edge) in self.edges.iter().enumerate() {
             let (from, to) = (mermaid_id(edge.source, "START"), mermaid_id(edge.target, "END"));
             let label = edge_label(edge, EdgeIx(place as u32), overlay);
-            let arrow = if edge.each { "==>" } else { "-->" };
+            let arrow = match (edge.via, edge.each) {
+                (Via::Error, _) => "-.->",
+                (_, true) => "==>",
+                (_, false) => "-->",
+            };
             if label.is_empty() {
                 let _ = writeln!(out, "  {from} {arrow} {to}");
             } else {
@@ -110,6 +114,9 @@ impl Plan {
             if edge.each {
                 attributes.push("style=bold".to_owned());
             }
+            if edge.via == Via::Error {
+                attributes.push("style=dashed".to_owned());
+            }
             if overlay.is_some_and(|overlay| overlay.taken(EdgeIx(place as u32)) > 0) {
                 attributes.push("color=darkgreen".to_owned());
             }
@@ -135,7 +142,8 @@ impl Plan {
         for (place, node) in self.nodes.iter().enumerate() {
             let branched = node.branches.iter().flat_map(|branch| &branch.variants);
             let chosen = node.route.iter().chain(branched).flat_map(|variant| variant.edges.iter().copied());
-            let edges: Vec<EdgeIx> = node.direct.iter().copied().chain(chosen).collect();
+            let handled = node.on_error.iter().copied();
+            let edges: Vec<EdgeIx> = node.direct.iter().copied().chain(chosen).chain(handled).collect();
             let ran = overlay.is_some_and(|overlay| overlay.visits(place) > 0);
             self.terminal_rows(&mut out, &captions[place], width, &edges, overlay, ran);
         }
@@ -156,7 +164,11 @@ impl Plan {
             let edge = &self.edges[ix.index()];
             let label = edge_label(edge, *ix, overlay);
             let label = if label.is_empty() { String::new() } else { format!(" {label} ") };
-            let arrow = if edge.each { "══▶" } else { "──▶" };
+            let arrow = match (edge.via, edge.each) {
+                (Via::Error, _) => "╌╌▶",
+                (_, true) => "══▶",
+                (_, false) => "──▶",
+            };
             let bend = match (row, edges.len()) {
                 (0, 1) => "──",
                 (0, _) => "┬─",

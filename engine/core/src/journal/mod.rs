@@ -9,7 +9,7 @@ mod snapshot;
 
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
 pub use record::{
-    Arrival, Body, Branched, ChosenRoute, Commit, Crossing, NodeTable, Opened, Planned, Record,
+    Arrival, Body, Branched, ChosenRoute, Commit, Crashed, Crossing, NodeTable, Opened, Planned, Record,
     StoredChannel, StoredInterrupt, Token,
 };
 pub use snapshot::{ReferenceList, SlotImage, SlotState, SnapshotBody};

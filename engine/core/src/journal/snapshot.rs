@@ -9,6 +9,7 @@ use serde_bytes::ByteBuf;
 use super::record::{ChosenRoute, Crossing, NodeTable, StoredInterrupt, Token};
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId, Seq};
+use crate::policy::Tries;
 
 /// The body of a snapshot entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +93,9 @@ pub struct SlotImage {
     /// Questions that were answered, with the answers.
     #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<(StoredInterrupt, ByteBuf)>,
+    /// What it has used of its policy.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<Tries>,
 }
 
 /// How far an activation got.
@@ -116,6 +120,19 @@ pub enum SlotState {
     /// Its last attempt failed.
     #[serde(rename = "e")]
     Failed(Failure),
+    /// Its last attempt failed, and it leads to an error handler.
+    #[serde(rename = "h")]
+    Handled(Failure),
+    /// Its last attempt failed, and the next one has its time.
+    #[serde(rename = "b")]
+    BackingOff {
+        /// What went wrong.
+        #[serde(rename = "x")]
+        failure: Failure,
+        /// When it is tried again, in milliseconds since 1970.
+        #[serde(rename = "t")]
+        at_ms: u64,
+    },
     /// It waits for an answer.
     #[serde(rename = "q")]
     Waiting {
