@@ -68,13 +68,18 @@ pub struct Report {
 /// Recognises the errors of models, calculator and context, for a graph's failures: their code, and whether trying
 /// again can help.
 pub fn classify_model_errors(error: &(dyn Error + 'static)) -> Option<Classified> {
-    let permanent = |code| Classified { code: Cow::Borrowed(code), kind: FailureKind::Permanent };
+    let permanent =
+        |code| Classified { code: Cow::Borrowed(code), kind: FailureKind::Permanent, retry_after: None };
     if let Some(error) = error.downcast_ref::<ModelError>() {
         let kind = match error.class() {
             ErrorClass::Transient => FailureKind::Transient,
             ErrorClass::Permanent => FailureKind::Permanent,
         };
-        return Some(Classified { code: Cow::Borrowed(error.code()), kind });
+        return Some(Classified {
+            code: Cow::Borrowed(error.code()),
+            kind,
+            retry_after: error.retry_after(),
+        });
     }
     if let Some(error) = error.downcast_ref::<CalculatorError>() {
         return Some(permanent(error.code()));

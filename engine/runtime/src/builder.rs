@@ -9,7 +9,7 @@ use statewright_engine_core::graph::{
     BranchSpec, Decide, JoinMode, JoinSpec, NodeSpec, SourceSpec, Topology,
 };
 use statewright_engine_core::{
-    Data, Decision, IntoCommand, NodeIx, Problem, Problems, Route, State, To, Wire,
+    Data, Decision, IntoCommand, NodeFailure, NodeIx, NodePolicy, Problem, Problems, Route, State, To, Wire,
 };
 
 use crate::context::Ctx;
@@ -317,6 +317,29 @@ impl<S: State> StateGraph<S> {
     ) {
         let fields: Vec<String> = fields.into_iter().map(str::to_owned).collect();
         self.with(node.wire(), |spec| spec.writes.extend(fields));
+    }
+
+    /// Goes on at `handler` when `node` has failed for good, in place of failing the run. The handler runs in the next
+    /// superstep and is told what happened; of the node's other edges none is taken, and what it would have written is
+    /// not. Each failed activation of a fan-out runs the handler once. A node that a join waits for cannot have one.
+    pub fn on_error<I, R>(&mut self, node: NodeHandle<S, I, R>, handler: impl Into<To<S, NodeFailure>>) {
+        let wires = handler.into().into_wires();
+        let mut twice = None;
+        self.with(node.wire(), |spec| {
+            if !spec.on_error.is_empty() {
+                twice = Some(Problem::HandledTwice { node: spec.name.to_string() });
+            }
+            spec.on_error = wires;
+        });
+        self.topology.problems.extend(twice);
+    }
+
+    /// Says how often a node is tried, how long it may take, and how many of its activations run at once. A
+    /// [`RetryPolicy`](crate::RetryPolicy) alone will do too. The last call for a node counts. Policies are not part of
+    /// the graph's fingerprint: a stored run goes on under the policy of the build that takes it up.
+    pub fn policy<I, R>(&mut self, node: NodeHandle<S, I, R>, policy: impl Into<NodePolicy>) {
+        let policy = policy.into();
+        self.with(node.wire(), |spec| spec.policy = policy);
     }
 
     /// Lets the graph recognise errors of a library: which code they have, and whether trying again can help.

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::task::AtomicWaker;
 use serde::Serialize;
-use statewright_engine_core::journal::Retry;
+use statewright_engine_core::journal::Critique;
 use statewright_engine_core::{ActivationId, Answer, Data, NodeIx, Plan, RunId, ThreadId};
 
 use crate::events::{EventSender, Item, RunEvent};
+use crate::timers::Pulse;
 
 /// The context of one execution of a node over the state `S` with the input `I`.
 pub struct Ctx<S, I = ()> {
@@ -28,7 +29,9 @@ pub(crate) struct Activation {
     pub(crate) node: NodeIx,
     pub(crate) attempt: u32,
     pub(crate) answers: Option<Arc<[Answer]>>,
-    pub(crate) retry: Option<Arc<Retry>>,
+    pub(crate) critique: Option<Arc<Critique>>,
+    /// Where its signs of life are noted, if somebody waits for them.
+    pub(crate) pulse: Option<Pulse>,
     /// Woken when the node asks, since the question may come from a task of its own.
     pub(crate) waker: AtomicWaker,
     /// Set after `halt`, so that an execution that goes on, as nearly all do, takes no lock.
@@ -65,7 +68,8 @@ impl Activation {
             node: NodeIx(0),
             attempt: 0,
             answers: None,
-            retry: None,
+            critique: None,
+            pulse: None,
             waker: AtomicWaker::new(),
             halting: AtomicBool::new(false),
             halt: Mutex::new(None),
@@ -79,10 +83,12 @@ impl Activation {
         node: NodeIx,
         attempt: u32,
         answers: Option<Arc<[Answer]>>,
-        retry: Option<Arc<Retry>>,
+        critique: Option<Arc<Critique>>,
     ) {
         (self.id, self.node, self.attempt) = (id, node, attempt);
-        (self.answers, self.retry) = (answers, retry);
+        (self.answers, self.critique) = (answers, critique);
+        let idle = self.run.plan.nodes.get(node.index()).and_then(|node| node.policy.idle_timeout_ms());
+        self.pulse = idle.map(|_| Pulse::new());
         if std::mem::take(self.halting.get_mut()) {
             *self.halt.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         }
@@ -116,8 +122,8 @@ impl<S, I> Ctx<S, I> {
     }
 
     /// Which gate sent the run back to this node, and what is to be mended; nothing the first time.
-    pub fn retry(&self) -> Option<&Retry> {
-        self.activation.retry.as_deref()
+    pub fn critique(&self) -> Option<&Critique> {
+        self.activation.critique.as_deref()
     }
 
     /// This activation, unique within the thread.
@@ -141,8 +147,16 @@ impl<S, I> Ctx<S, I> {
         format!("{}/{}", self.activation.run.thread, self.activation.id)
     }
 
-    /// Sends an item to whoever watches the run. Nothing is stored, and nobody is waited for.
+    /// Gives a sign of life, for the idle timeout of the node's policy. Without one it does nothing.
+    pub fn heartbeat(&self) {
+        if let Some(pulse) = &self.activation.pulse {
+            pulse.beat();
+        }
+    }
+
+    /// Sends an item to whoever watches the run, and gives a sign of life. Nothing is stored, and nobody is waited for.
     pub fn emit(&self, kind: &str, payload: &impl Serialize) {
+        self.heartbeat();
         let Some(events) = &self.activation.run.events else { return };
         // An item that cannot be shown is not worth failing a node for.
         let Ok(payload) = serde_json::to_value(payload) else { return };

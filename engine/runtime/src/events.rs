@@ -52,6 +52,9 @@ pub enum RunEvent {
         attempt: u32,
         /// What went wrong.
         failure: Arc<Failure>,
+        /// When it is tried again, in milliseconds since 1970; nothing if this was the last attempt. Items of the failed
+        /// attempt are void either way.
+        retry_at_ms: Option<u64>,
     },
     /// A node asked a question and waits.
     Asked(Arc<Interrupt>),
@@ -137,8 +140,8 @@ impl From<Notice> for RunEvent {
             Notice::NodeFinished { activation, node, update } => {
                 RunEvent::NodeFinished { node, activation, update }
             }
-            Notice::NodeFailed { activation, node, attempt, failure } => {
-                RunEvent::NodeFailed { node, activation, attempt, failure }
+            Notice::NodeFailed { activation, node, attempt, failure, retry_at_ms } => {
+                RunEvent::NodeFailed { node, activation, attempt, failure, retry_at_ms }
             }
             Notice::Asked { interrupt } => RunEvent::Asked(interrupt),
             Notice::Judged { round } => RunEvent::Judged(round),

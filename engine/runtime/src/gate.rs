@@ -10,7 +10,7 @@ use statewright_engine_core::{Route, State, To, VariantWiring};
 pub struct Verdict<B> {
     /// How good it is; more is better.
     pub score: f64,
-    /// What is to be mended. The node to blame finds it in [`Ctx::retry`](crate::Ctx::retry).
+    /// What is to be mended. The node to blame finds it in [`Ctx::critique`](crate::Ctx::critique).
     pub critique: String,
     /// The node to blame, as a variant of a route; nothing if trying again cannot help.
     pub blame: Option<B>,
@@ -33,7 +33,7 @@ type Stop<S> = Arc<dyn Fn(&S) -> bool + Send + Sync>;
 ///
 /// let mut g = StateGraph::<Draft>::new("draft");
 /// let write = g.func("write", async |ctx: Ctx<Draft>| {
-///     let mend = ctx.retry().map_or("", |retry| retry.critique.as_str());
+///     let mend = ctx.critique().map_or("", |critique| critique.text.as_str());
 ///     Ok(Draft::update().text(format!("{} {mend}", ctx.state.text)).rounds(1u32))
 /// });
 /// let longer = Gate::new(|draft: &Draft| Verdict {

@@ -22,6 +22,7 @@ mod ids;
 mod memory;
 mod node;
 mod runner;
+mod timers;
 
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
@@ -39,10 +40,11 @@ pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 #[doc(hidden)]
 pub use statewright_engine_core::__private;
 pub use statewright_engine_core::graph::{Format, Overlay};
-pub use statewright_engine_core::journal::{GateRound, GateStop, Retry};
+pub use statewright_engine_core::journal::{Critique, GateRound, GateStop};
 pub use statewright_engine_core::{
     ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, Fingerprint, Interrupt,
-    IntoCommand, Limits, NodeIx, Outcome, Plan, Problem, Problems, Route, RunId, Seq, State, Status,
-    StepView, ThreadId, ThreadView, To, Update, Write,
+    IntoCommand, Limits, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem, Problems,
+    RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView, ThreadId,
+    ThreadView, To, Update, Write,
 };
 pub use statewright_engine_macros::{Route, State};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use statewright_engine_core::graph::{Decide, JoinMode, NodeSpec};
-use statewright_engine_core::{ActivationId, NodeIx, Topology, Wire, Write};
+use statewright_engine_core::{ActivationId, NodeIx, State, Topology, Wire, Write};
 
 use crate::script::{Carried, Script, Visit};
 use crate::state::{SimState, SimStateUpdate, turned};
@@ -192,9 +192,17 @@ impl Machine<'_> {
     fn superstep(&mut self, superstep: u64, frontier: &[(NodeIx, Option<u64>)]) -> Option<Next> {
         let mut updates = Vec::new();
         let mut routes = Vec::new();
+        let mut failed = Vec::new();
         for (index, (node, input)) in frontier.iter().enumerate() {
             let activation = ActivationId { superstep, index: index as u32 };
             let visit = Visit { node: *node, activation, input: *input, state: &self.state };
+            let handled = !self.spec(*node).on_error.is_empty();
+            failed.push(self.script.fails(&visit).filter(|_| handled));
+            if failed[index].is_some() {
+                updates.push(SimState::update());
+                routes.push(None);
+                continue;
+            }
             let answer = self.script.question(&visit).map(|_| self.script.answer(&visit));
             updates.push(self.script.update(&visit, answer));
             let route = self.spec(*node).route.as_ref();
@@ -212,15 +220,23 @@ impl Machine<'_> {
         for update in &updates {
             fold(&mut self.state, update);
         }
-        let mut next = Next { chosen: self.judge(frontier), ..Next::default() };
+        let finished = frontier.iter().zip(&failed).filter(|(_, failed)| failed.is_none());
+        let finished: Vec<NodeIx> = finished.map(|((node, _), _)| *node).collect();
+        let mut next = Next { chosen: self.judge(finished), ..Next::default() };
+        let mut left = None;
         for (index, (node, _)) in frontier.iter().enumerate() {
             let spec = self.spec(*node).clone();
+            if let Some(told) = failed[index] {
+                for (place, wire) in spec.on_error.iter().enumerate() {
+                    self.take(&mut next, (Some(*node), usize::MAX, place), *wire, Some(told));
+                }
+                continue;
+            }
             if let (Some(wiring), Some((variant, carried))) = (&spec.route, &routes[index]) {
                 let wires = &wiring[usize::from(*variant)].wires;
                 self.take_all(&mut next, (Some(*node), 1), usize::from(*variant), wires, carried);
             }
-            let first = index == 0 || frontier[index - 1].0 != *node;
-            if first {
+            if left.replace(*node) != Some(*node) {
                 self.leave(&mut next, *node, &spec);
             }
         }
@@ -237,9 +253,8 @@ impl Machine<'_> {
     }
 
     /// What the gates behind these nodes choose; the best round is put back where one gives up.
-    fn judge(&mut self, frontier: &[(NodeIx, Option<u64>)]) -> HashMap<(NodeIx, usize), u16> {
+    fn judge(&mut self, mut nodes: Vec<NodeIx>) -> HashMap<(NodeIx, usize), u16> {
         let mut chosen = HashMap::new();
-        let mut nodes: Vec<NodeIx> = frontier.iter().map(|(node, _)| *node).collect();
         nodes.dedup();
         for node in nodes {
             for (number, branch) in self.spec(node).branches.clone().iter().enumerate() {
@@ -411,7 +426,7 @@ fn forward(topology: &Topology) -> BTreeSet<(NodeIx, NodeIx)> {
             let variants = branch.variants.iter().enumerate();
             variants.flat_map(move |(place, variant)| variant.wires.iter().map(move |w| (w, place >= free)))
         });
-        let free = spec.edges.iter().chain(routed).map(|wire| (wire, false));
+        let free = spec.edges.iter().chain(&spec.on_error).chain(routed).map(|wire| (wire, false));
         for (wire, gated) in free.chain(branched) {
             let Some(target) = wire.node else { continue };
             let list = if gated || wire.at_most.is_some() { &mut bounded } else { &mut edges };

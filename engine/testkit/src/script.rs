@@ -85,6 +85,12 @@ impl Script {
         self.hash(visit, 2) % 1000
     }
 
+    /// Whether this activation fails for good if its node has an error handler, and what the handler is told then.
+    pub fn fails(&self, visit: &Visit<'_>) -> Option<u64> {
+        let hash = self.hash(visit, 7);
+        hash.is_multiple_of(3).then_some((hash >> 8) % 50)
+    }
+
     /// What the node writes; `answer` is what it was told, if it asked.
     pub fn update(&self, visit: &Visit<'_>, answer: Option<u64>) -> SimStateUpdate {
         let hash = mix(&[self.hash(visit, 3), answer.map_or(0, |answer| answer + 1)]);

@@ -109,7 +109,7 @@ impl Recorder {
                         execution.handle(self.now, Event::Persisted { seq }).unwrap();
                     }
                     Action::Run(task) => running.push(task),
-                    Action::Emit(_) => {}
+                    Action::Emit(_) | Action::SetTimer { .. } => {}
                     Action::Stop(outcome) => return outcome,
                 }
             }
@@ -134,7 +134,7 @@ impl Recorder {
                 if !std::mem::replace(&mut self.failed, true) {
                     let mut failure = Failure::new("SW-X242", FailureKind::Transient, "the line is dead");
                     failure.details.push("connection reset".to_owned());
-                    return Event::Failed { activation, attempt, failure };
+                    return Event::Failed { activation, attempt, failure, draw: 0 };
                 }
                 Golden::update()
                     .notes(format!("about {}", task.input.read::<String>().unwrap()))

@@ -10,10 +10,10 @@ use super::joins::{self, Joins};
 use super::slot::{Progress, Slot};
 use super::types::Limits;
 use crate::cell::StateCell;
-use crate::failure::Failure;
-use crate::graph::{Decide, JoinMode, Plan, PlanVariant};
+use crate::failure::{Failure, NodeFailure};
+use crate::graph::{Decide, JoinMode, Plan, PlanNode, PlanVariant};
 use crate::ids::{EdgeIx, NodeIx};
-use crate::journal::{Branched, Crossing, JoinChange, Retry};
+use crate::journal::{Branched, Critique, Crossing, JoinChange};
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
 
@@ -82,7 +82,7 @@ pub(super) fn begin(
     limits: &Limits,
     out: &mut Advance,
 ) -> Result<(), Failure> {
-    let mut step = Step { plan, counters, out, retry: None };
+    let mut step = Step { plan, counters, out, critique: None };
     for edge in &plan.start {
         step.take(*edge, Payload::Unit);
     }
@@ -98,10 +98,14 @@ pub(super) fn advance(
     cell: &dyn StateCell,
     out: &mut Advance,
 ) -> Result<(), Failure> {
-    let mut step = Step { plan, counters, out, retry: None };
+    let mut step = Step { plan, counters, out, critique: None };
     let mut previous = None;
     for slot in slots {
         let node = &plan.nodes[slot.node.index()];
+        if let Progress::Handled(failure) = &slot.progress {
+            step.take_error_edges(node, failure, slot.attempts);
+            continue;
+        }
         if let Progress::Finished { decision: Some(decision), .. } = &slot.progress {
             let variant = node.route.get(usize::from(decision.variant)).ok_or_else(|| unwired(&node.name))?;
             step.take_variant(variant, &decision.payloads);
@@ -121,7 +125,7 @@ struct Step<'a> {
     counters: &'a Counters,
     out: &'a mut Advance,
     /// Why a gate sends the run back, while its edges are taken.
-    retry: Option<Arc<Retry>>,
+    critique: Option<Arc<Critique>>,
 }
 
 impl Step<'_> {
@@ -147,7 +151,7 @@ impl Step<'_> {
                 branch.variants.get(usize::from(chosen.variant)).ok_or_else(|| unwired(&node.name))?;
             self.out.branches.push(Branched { node: ix, branch: number, variant: chosen.variant });
             self.take_variant(variant, &chosen.payloads);
-            self.retry = None;
+            self.critique = None;
         }
         Ok(())
     }
@@ -156,7 +160,7 @@ impl Step<'_> {
     fn judged(&mut self, node: NodeIx, branch: u16) -> Option<Decision> {
         let found = |judged: &&mut Judged| judged.round.node == node && judged.round.branch == branch;
         let judged = self.out.gates.iter_mut().find(found)?;
-        self.retry = judged.retry.take();
+        self.critique = judged.critique.take();
         Some(Decision { variant: judged.round.variant, payloads: std::mem::take(&mut judged.payloads) })
     }
 
@@ -173,6 +177,14 @@ impl Step<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A node that failed for good leads to its error handler and nowhere else.
+    fn take_error_edges(&mut self, node: &PlanNode, failure: &Failure, attempts: u32) {
+        let told = NodeFailure::new(&node.name, failure, attempts);
+        for edge in &node.on_error {
+            self.take(*edge, Payload::live(told.clone()));
+        }
     }
 
     fn take_variant(&mut self, variant: &PlanVariant, payloads: &Payloads) {
@@ -210,9 +222,9 @@ impl Step<'_> {
         let known = |slot: &&mut Slot| slot.node == target && slot.input.is_unit();
         let known = self.out.next.iter_mut().rev().find(known).filter(|_| input.is_unit());
         match known {
-            Some(known) if known.retry.is_none() => known.retry.clone_from(&self.retry),
+            Some(known) if known.critique.is_none() => known.critique.clone_from(&self.critique),
             Some(_) => {}
-            None => self.out.next.push(Slot { retry: self.retry.clone(), ..Slot::new(target, input) }),
+            None => self.out.next.push(Slot { critique: self.critique.clone(), ..Slot::new(target, input) }),
         }
     }
 

@@ -161,21 +161,29 @@ impl Execution {
     }
 
     pub(super) fn run_ready(&mut self) {
-        let observed = self.options.observe != Observe::Nothing;
+        let limited = self.lanes.limit || self.slots.len() > self.options.limits.at_once;
         for place in 0..self.slots.len() {
-            let slot = &mut self.slots[place];
-            if !matches!(slot.progress, Progress::Ready) {
+            if !matches!(self.slots[place].progress, Progress::Ready) {
                 continue;
             }
-            slot.progress = Progress::Running;
-            self.running += 1;
-            slot.attempts += 1;
-            let activation = ActivationId { superstep: self.superstep, index: place as u32 };
-            let (node, attempt) = (slot.node, slot.attempts);
-            if observed {
-                self.emit(|_| Notice::NodeStarted { activation, node, attempt });
+            if limited {
+                self.lanes.hold(self.slots[place].node, place as u32);
+            } else {
+                self.begin(place as u32);
             }
-            self.gate(Gated::Run(place as u32));
         }
+        self.run_held();
+    }
+
+    pub(super) fn begin(&mut self, place: u32) {
+        let slot = &mut self.slots[place as usize];
+        slot.progress = Progress::Running;
+        self.running += 1;
+        slot.attempts += 1;
+        let activation = ActivationId { superstep: self.superstep, index: place };
+        let (node, attempt) = (slot.node, slot.attempts);
+        self.lanes.enter(node);
+        self.emit(|_| Notice::NodeStarted { activation, node, attempt });
+        self.gate(Gated::Run(place));
     }
 }

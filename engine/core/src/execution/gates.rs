@@ -8,12 +8,12 @@ use std::sync::Arc;
 use serde_bytes::ByteBuf;
 
 use super::advance::panic_text;
-use super::slot::Slot;
+use super::slot::{Progress, Slot};
 use crate::cell::{CellError, StateCell};
 use crate::failure::Failure;
 use crate::graph::{FIRST_BLAMED, GateRule, Judgement, PASS, Plan, STOP};
 use crate::ids::NodeIx;
-use crate::journal::{GateImage, GateRound, GateStop, Retry};
+use crate::journal::{Critique, GateImage, GateRound, GateStop};
 use crate::route::Payloads;
 
 /// The gates that are between two rounds.
@@ -36,7 +36,7 @@ struct Rounds {
 pub(super) struct Judged {
     pub(super) round: GateRound,
     pub(super) payloads: Payloads,
-    pub(super) retry: Option<Arc<Retry>>,
+    pub(super) critique: Option<Arc<Critique>>,
 }
 
 impl Gates {
@@ -103,7 +103,9 @@ pub(super) fn judge(
     out: &mut Vec<Judged>,
 ) -> Result<(), Failure> {
     let mut previous = None;
-    for node in slots.iter().map(|slot| slot.node) {
+    // Where every activation has failed, the error handler goes on and there is nothing to judge.
+    let finished = |slot: &&Slot| matches!(slot.progress, Progress::Finished { .. });
+    for node in slots.iter().filter(finished).map(|slot| slot.node) {
         if previous.replace(node) == Some(node) {
             continue;
         }
@@ -158,11 +160,11 @@ fn one(
         _ => (STOP, Payloads::None),
     };
     let restored = (stopped.is_some() && !best && !rule.keep.is_empty()).then_some(best_round);
-    let critique = crate::failure::shortened(critique);
-    let retry =
-        (variant >= FIRST_BLAMED).then(|| Arc::new(Retry { gate: gate.0, rounds: round, score, critique }));
+    let text = crate::failure::shortened(critique);
+    let critique =
+        (variant >= FIRST_BLAMED).then(|| Arc::new(Critique { gate: gate.0, rounds: round, score, text }));
     debug_assert!(best_score >= score, "the best round is the best one");
     let (node, branch) = gate;
     let round = GateRound { node, branch, round, score, variant, stopped, best, restored };
-    Ok(Judged { round, payloads, retry })
+    Ok(Judged { round, payloads, critique })
 }

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::graph::{Plan, PlanNode};
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
-    self, Body, Branched, ChosenRoute, Crossing, FrameError, JoinChange, NodeTable, Record, Retry,
+    self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, Record,
     StoredChannel,
 };
 use crate::payload::Payload;
@@ -236,7 +236,7 @@ struct HotPlanned<'a> {
     #[serde(rename = "i", skip_serializing_if = "Option::is_none")]
     input: Option<ByteBuf>,
     #[serde(rename = "r", skip_serializing_if = "Option::is_none")]
-    retry: Option<&'a Retry>,
+    critique: Option<&'a Critique>,
 }
 
 fn rounds<S: Serializer>(gates: &&[Judged], serializer: S) -> Result<S::Ok, S::Error> {
@@ -247,7 +247,11 @@ fn slots<S: Serializer>(slots: &&[Slot], serializer: S) -> Result<S::Ok, S::Erro
     let mut sequence = serializer.serialize_seq(Some(slots.len()))?;
     for slot in *slots {
         let input = slot.input.encode().map_err(S::Error::custom)?.map(ByteBuf::from);
-        sequence.serialize_element(&HotPlanned { node: slot.node, input, retry: slot.retry.as_deref() })?;
+        sequence.serialize_element(&HotPlanned {
+            node: slot.node,
+            input,
+            critique: slot.critique.as_deref(),
+        })?;
     }
     sequence.end()
 }

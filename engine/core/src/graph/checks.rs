@@ -8,7 +8,7 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::{Bfs, Reversed};
 
-use super::plan::{Plan, PlanJoin};
+use super::plan::{Plan, PlanJoin, Via};
 use super::problem::Problem;
 use super::{GateRule, JoinMode, Topology, fan_in, joins};
 use crate::channel::Reducer;
@@ -60,7 +60,7 @@ fn handles(topology: &Topology, problems: &mut Vec<Problem>) {
         let routed = node.route.iter().flatten().flat_map(|variant| &variant.wires);
         let branched =
             node.branches.iter().flat_map(|branch| &branch.variants).flat_map(|variant| &variant.wires);
-        if node.edges.iter().chain(routed).chain(branched).any(foreign) {
+        if node.edges.iter().chain(&node.on_error).chain(routed).chain(branched).any(foreign) {
             problems.push(Problem::ForeignHandle { node: node.name.to_string() });
         }
     }
@@ -78,6 +78,11 @@ fn wiring(topology: &Topology, plan: &Plan, problems: &mut Vec<Problem>) {
         if !node.route_variants.is_empty() && node.route.is_none() {
             let variants = node.route_variants.iter().map(|&variant| variant.to_owned()).collect();
             problems.push(Problem::Unwired { node: node.name.to_string(), variants });
+        }
+    }
+    for node in &topology.nodes {
+        if let Some(why) = node.policy.mistake() {
+            problems.push(Problem::BadPolicy { node: node.name.to_string(), why });
         }
     }
     for edge in plan.edges.iter().filter(|edge| edge.at_most == Some(0)) {
@@ -199,6 +204,8 @@ fn reachability(topology: &Topology, plan: &Plan, problems: &mut Vec<Problem>) {
     while let Some(node) = walk.next(&graph) {
         from_start[node.index()] = true;
     }
+    // A node that only leads on when it fails is a dead end.
+    let graph = with_ends(plan, |edge| edge.via != Via::Error);
     let mut to_end = vec![false; count + 2];
     let backwards = Reversed(&graph);
     let mut walk = Bfs::new(backwards, NodeIndex::new(count + 1));

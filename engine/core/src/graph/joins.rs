@@ -73,15 +73,19 @@ impl<'a> Certain<'a> {
         for place in order {
             let node = &plan.nodes[*place];
             let mut row = certain.after(&node.direct);
-            if let Some(bit) = own[*place] {
-                row[bit / 64] |= 1 << (bit % 64);
-            }
             let choices = std::iter::once(node.route.as_slice())
                 .chain(node.branches.iter().map(|b| b.variants.as_slice()));
             for variants in choices {
                 for (all, word) in row.iter_mut().zip(certain.after_choice(variants)) {
                     *all |= word;
                 }
+            }
+            // A node that fails for good takes its error edges alone, and sends a join nothing.
+            if !node.on_error.is_empty() {
+                let failed = certain.after(&node.on_error);
+                row.iter_mut().zip(failed).for_each(|(all, word)| *all &= word);
+            } else if let Some(bit) = own[*place] {
+                row[bit / 64] |= 1 << (bit % 64);
             }
             certain.bits[place * words..(place + 1) * words].copy_from_slice(&row);
         }
@@ -143,7 +147,7 @@ impl<'a> Certain<'a> {
 fn decisions(node: &PlanNode) -> impl Iterator<Item = &[EdgeIx]> {
     let branched = node.branches.iter().flat_map(|branch| &branch.variants);
     let chosen = node.route.iter().chain(branched).map(|variant| variant.edges.as_slice());
-    std::iter::once(node.direct.as_slice()).chain(chosen)
+    std::iter::once(node.direct.as_slice()).chain(chosen).chain([node.on_error.as_slice()])
 }
 
 /// The sources to which a token can come that no decision sent to all of them: from the start, from behind the join,

@@ -21,6 +21,7 @@ pub use reach::NodeSet;
 pub use render::{Format, Overlay};
 
 use crate::ids::NodeIx;
+use crate::policy::NodePolicy;
 use crate::route::{Decision, VariantWiring, Wire};
 use crate::state::StateSchema;
 
@@ -70,6 +71,10 @@ pub struct NodeSpec {
     pub deferred: bool,
     /// The channels that the node declares to write; empty if it declares nothing.
     pub writes: Vec<String>,
+    /// How often it is tried, how long it may take, how many of its activations run at once.
+    pub policy: NodePolicy,
+    /// Where to go on when it has failed for good; empty if that fails the run.
+    pub on_error: Vec<Wire>,
 }
 
 impl NodeSpec {
@@ -84,6 +89,8 @@ impl NodeSpec {
             any: false,
             deferred: false,
             writes: Vec::new(),
+            policy: NodePolicy::default(),
+            on_error: Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::reach::{self, NodeSet};
 use super::{BranchSpec, Decide, FIRST_BLAMED, GateRule, JoinMode, SourceSpec, Topology};
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
+use crate::policy::NodePolicy;
 use crate::route::{VariantWiring, Wire};
 use crate::state::StateSchema;
 
@@ -21,6 +22,8 @@ pub enum Via {
         /// The variant, from 0.
         variant: u16,
     },
+    /// When the node has failed for good.
+    Error,
     /// When a branch after the node chooses this variant.
     Branch {
         /// The branch of the node, from 0.
@@ -114,6 +117,10 @@ pub struct PlanNode {
     pub branches: Vec<PlanBranch>,
     /// Whether several incoming paths run it each on its own.
     pub any: bool,
+    /// How often it is tried, how long it may take, how many of its activations run at once.
+    pub policy: NodePolicy,
+    /// The edges that are taken, in place of all others, when it has failed for good.
+    pub on_error: Vec<EdgeIx>,
 }
 
 /// A node that waits for others.
@@ -168,6 +175,8 @@ impl Plan {
                 route: Vec::new(),
                 branches: Vec::new(),
                 any: spec.any,
+                policy: spec.policy,
+                on_error: Vec::new(),
             });
         }
         // A wire of another builder would lead to whatever node has its number here: it is reported, not followed.
@@ -196,6 +205,7 @@ impl Plan {
             }
         }
         plan.add_joins(topology);
+        plan.add_error_edges(topology);
         plan.add_deferred(topology);
         reach::compile(&mut plan);
         plan.fingerprint = plan.compute_fingerprint();
@@ -291,6 +301,16 @@ impl Plan {
         }
     }
 
+    /// Last, so that a graph without them has the numbers, and the fingerprint, that it would have anyway.
+    fn add_error_edges(&mut self, topology: &Topology) {
+        for (place, spec) in topology.nodes.iter().enumerate() {
+            for wire in spec.on_error.iter().filter(|w| w.node.is_none() || w.builder == topology.builder) {
+                let edge = self.add_edge(Some(NodeIx(place as u32)), wire, Via::Error, "on error", false);
+                self.nodes[place].on_error.push(edge);
+            }
+        }
+    }
+
     /// The name of a node, or START and END for the ends of an edge.
     pub fn name_of(&self, node: Option<NodeIx>, otherwise: &'static str) -> &str {
         node.and_then(|node| self.nodes.get(node.index())).map_or(otherwise, |node| &node.name)
@@ -317,7 +337,7 @@ impl Plan {
         }
     }
 
-    /// Bounds are left out: raising one must not lock stored runs out.
+    /// Bounds and policies are left out: changing one must not lock stored runs out.
     fn compute_fingerprint(&self) -> Fingerprint {
         let mut parts: Vec<String> = vec![self.name.to_string(), self.schema.name.to_owned()];
         parts.push(self.schema.version.to_string());

@@ -169,6 +169,20 @@ pub enum Problem {
         /// The field it is nearest to.
         nearest: Option<String>,
     },
+    /// A node with two error handlers.
+    #[error("`{node}` has two error handlers; keep one `g.on_error({node}, …)`")]
+    HandledTwice {
+        /// The node.
+        node: String,
+    },
+    /// A policy that no attempt could satisfy.
+    #[error("the policy of `{node}` {why}")]
+    BadPolicy {
+        /// The node.
+        node: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
 }
 
 impl Problem {
@@ -194,6 +208,8 @@ impl Problem {
             Problem::DeferredJoin { .. } => "SW-G117",
             Problem::UselessGate { .. } => "SW-G118",
             Problem::UnkeepableField { .. } => "SW-G119",
+            Problem::HandledTwice { .. } => "SW-G121",
+            Problem::BadPolicy { .. } => "SW-G120",
         }
     }
 }

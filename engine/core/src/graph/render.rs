@@ -68,7 +68,7 @@ impl Plan {
             let label = self.edge_label(edge, EdgeIx(place as u32), overlay);
             let arrow = match edge.each {
                 true => "==>",
-                false if self.is_optional(edge) => "-.->",
+                false if edge.via == Via::Error || self.is_optional(edge) => "-.->",
                 false => "-->",
             };
             if label.is_empty() {
@@ -115,7 +115,7 @@ impl Plan {
             if edge.each {
                 attributes.push("style=bold".to_owned());
             }
-            if self.is_optional(edge) {
+            if edge.via == Via::Error || self.is_optional(edge) {
                 attributes.push("style=dashed".to_owned());
             }
             if overlay.is_some_and(|overlay| overlay.taken(EdgeIx(place as u32)) > 0) {
@@ -143,7 +143,8 @@ impl Plan {
         for (place, node) in self.nodes.iter().enumerate() {
             let branched = node.branches.iter().flat_map(|branch| &branch.variants);
             let chosen = node.route.iter().chain(branched).flat_map(|variant| variant.edges.iter().copied());
-            let edges: Vec<EdgeIx> = node.direct.iter().copied().chain(chosen).collect();
+            let handled = node.on_error.iter().copied();
+            let edges: Vec<EdgeIx> = node.direct.iter().copied().chain(chosen).chain(handled).collect();
             let ran = overlay.is_some_and(|overlay| overlay.visits(place) > 0);
             self.terminal_rows(&mut out, &captions[place], width, &edges, overlay, ran);
         }
@@ -164,7 +165,11 @@ impl Plan {
             let edge = &self.edges[ix.index()];
             let label = self.edge_label(edge, *ix, overlay);
             let label = if label.is_empty() { String::new() } else { format!(" {label} ") };
-            let arrow = if edge.each { "══▶" } else { "──▶" };
+            let arrow = match (edge.via, edge.each) {
+                (Via::Error, _) => "╌╌▶",
+                (_, true) => "══▶",
+                (_, false) => "──▶",
+            };
             let bend = match (row, edges.len()) {
                 (0, 1) => "──",
                 (0, _) => "┬─",

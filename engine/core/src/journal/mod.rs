@@ -9,7 +9,7 @@ mod snapshot;
 
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
 pub use record::{
-    Body, Branched, ChosenRoute, Commit, Crossing, GateRound, GateStop, JoinChange, JoinEvent, NodeTable,
-    Opened, Planned, Record, Retry, StoredChannel, StoredInterrupt,
+    Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,
+    JoinEvent, NodeTable, Opened, Planned, Record, StoredChannel, StoredInterrupt,
 };
 pub use snapshot::{GateImage, JoinImage, ReferenceList, SlotImage, SlotState, SnapshotBody};

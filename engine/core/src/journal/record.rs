@@ -8,6 +8,7 @@ use serde_bytes::ByteBuf;
 
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId};
+use crate::policy::Retry;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +67,12 @@ pub enum Body {
         /// What went wrong.
         #[serde(rename = "x")]
         failure: Failure,
+        /// Whether and when it is tried again; absent if this was the last attempt.
+        #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+        retry: Option<Retry>,
+        /// Whether the activation has ended by this and leads to the error handler of its node.
+        #[serde(rename = "h", default, skip_serializing_if = "is_false")]
+        handled: bool,
     },
     /// An activation asked and waits.
     #[serde(rename = "q")]
@@ -119,6 +126,12 @@ pub enum Body {
         /// Edges whose bounds begin anew, because somebody resumed an exhausted run.
         #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
         granted: Vec<EdgeIx>,
+        /// Whether activations that failed stay so, because the drive before did not end with their failure.
+        #[serde(rename = "k", default, skip_serializing_if = "is_false")]
+        keeps_failed: bool,
+        /// Activations that were open when the drive before ended without a word.
+        #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
+        crashed: Vec<Crashed>,
     },
     /// The run was cancelled: what was open will never finish.
     #[serde(rename = "k")]
@@ -126,6 +139,23 @@ pub enum Body {
     /// The driver stopped at a safe point and will take the run up again.
     #[serde(rename = "d")]
     Drained,
+}
+
+/// An activation that was open in a crash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Crashed {
+    /// Its index in the superstep.
+    #[serde(rename = "i")]
+    pub index: u32,
+    /// How often it has been so, with this time.
+    #[serde(rename = "n")]
+    pub count: u32,
+    /// The failure by which it ends, if this is too often.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Whether that leads to the error handler of its node.
+    #[serde(rename = "h", default, skip_serializing_if = "is_false")]
+    pub handled: bool,
 }
 
 /// How a run began.
@@ -213,12 +243,12 @@ pub struct Planned {
     pub input: Option<ByteBuf>,
     /// Which gate sent the run back here, and why.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<Arc<Retry>>,
+    pub critique: Option<Arc<Critique>>,
 }
 
 /// Why a gate sent the run back to a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Retry {
+pub struct Critique {
     /// The node before the gate.
     #[serde(rename = "n")]
     pub gate: NodeIx,
@@ -230,7 +260,7 @@ pub struct Retry {
     pub score: f64,
     /// What is to be mended.
     #[serde(rename = "c")]
-    pub critique: String,
+    pub text: String,
 }
 
 /// One judgement of a gate.

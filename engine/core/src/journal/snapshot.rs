@@ -8,9 +8,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::record::{ChosenRoute, Crossing, NodeTable, Retry, StoredInterrupt};
+use super::record::{ChosenRoute, Critique, Crossing, NodeTable, StoredInterrupt};
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId, Seq};
+use crate::policy::Tries;
 
 /// The body of a snapshot entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,7 +128,7 @@ pub struct SlotImage {
     pub input: Option<ByteBuf>,
     /// Which gate sent the run back here, and why.
     #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<Arc<Retry>>,
+    pub critique: Option<Arc<Critique>>,
     /// How many attempts were begun and ended.
     #[serde(rename = "a")]
     pub attempts: u32,
@@ -137,6 +138,9 @@ pub struct SlotImage {
     /// Questions that were answered, with the answers.
     #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<(StoredInterrupt, ByteBuf)>,
+    /// What it has used of its policy.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<Tries>,
 }
 
 /// How far an activation got.
@@ -161,6 +165,19 @@ pub enum SlotState {
     /// Its last attempt failed.
     #[serde(rename = "e")]
     Failed(Failure),
+    /// Its last attempt failed, and it leads to an error handler.
+    #[serde(rename = "h")]
+    Handled(Failure),
+    /// Its last attempt failed, and the next one has its time.
+    #[serde(rename = "b")]
+    BackingOff {
+        /// What went wrong.
+        #[serde(rename = "x")]
+        failure: Failure,
+        /// When it is tried again, in milliseconds since 1970.
+        #[serde(rename = "t")]
+        at_ms: u64,
+    },
     /// It waits for an answer.
     #[serde(rename = "q")]
     Waiting {

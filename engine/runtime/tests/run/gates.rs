@@ -18,8 +18,8 @@ fn graph(
     let mut g = builder();
     let search = node(&mut g, "search");
     let write = g.func("write", async |ctx: Ctx<Log>| {
-        let why = ctx.retry().map_or("first".to_owned(), |retry| {
-            format!("{} after round {} with {}", retry.critique, retry.rounds, retry.score)
+        let why = ctx.critique().map_or("first".to_owned(), |critique| {
+            format!("{} after round {} with {}", critique.text, critique.rounds, critique.score)
         });
         let round = ctx.state.round + 1;
         Ok(ran(&ctx).round(1u32).text(format!("draft {round}")).last(why))
