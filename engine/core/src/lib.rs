@@ -37,11 +37,13 @@ pub use channel::{Appendable, Channel, Reducer, Summable, Unionable, Write, upse
 pub use command::{Command, IntoCommand};
 pub use execution::{
     Action, Answer, Entry, EntryKind, Event, Execution, Interrupt, Journaling, Limits, Notice, Observe,
-    Options, Outcome, RecoverError, Recovery, Refused, Status, StepView, Task, ThreadView, panic_text,
+    Options, Outcome, RecoverError, Recovery, Refused, Status, StepKept, StepView, Task, ThreadView,
+    panic_text,
 };
 pub use failure::{Failure, FailureKind};
 pub use graph::{Plan, Problem, Problems, Topology};
 pub use ids::{ActivationId, EdgeIx, Fingerprint, NodeIx, RunId, Seq, ThreadId};
+pub use journal::{EffectClass, StepState, StoredStep};
 pub use payload::{Data, LiveData, Payload};
 pub use route::{Decision, Many, Payloads, Route, To, VariantWiring, Wire};
 pub use state::{State, StateSchema, Update};

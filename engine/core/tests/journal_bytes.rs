@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use statewright_engine_core::graph::NodeSpec;
 use statewright_engine_core::journal::{self, Body, Crossing, FORMAT, FrameError, Record, SnapshotBody};
 use statewright_engine_core::{
-    Action, Channel, EdgeIx, Entry, EntryKind, Event, Execution, Failure, FailureKind, NodeIx, Options,
-    Outcome, Plan, Recovery, Reducer, Seq, State, StateSchema, Task, Topology, TypedCell, Update,
-    UpdateValue, Wire, Write,
+    Action, Channel, EdgeIx, EffectClass, Entry, EntryKind, Event, Execution, Failure, FailureKind, NodeIx,
+    Options, Outcome, Plan, Recovery, Reducer, Seq, State, StateSchema, StepState, StoredStep, Task,
+    Topology, TypedCell, Update, UpdateValue, Wire, Write,
 };
 
 /// A state without the derive macros, which this crate does not depend on.
@@ -125,6 +125,14 @@ fn journal() -> Vec<Entry> {
                         Event::Failed { activation, attempt, failure }
                     }
                     (_, 1) if answers.is_none() => {
+                        for (name, state) in
+                            [("s", StepState::Finished(vec![7].into())), ("e", StepState::Started)]
+                        {
+                            let (input, class) = (Some(vec![1; 16].into()), EffectClass::AtMostOnce);
+                            let step =
+                                StoredStep { name: name.to_owned(), input, class, per_attempt: false, state };
+                            execution.handle(3, Event::Stepped { activation, attempt, step }).unwrap();
+                        }
                         Event::Asked { activation, attempt, name: "q".to_owned(), question: vec![0xc0] }
                     }
                     _ => {
@@ -151,13 +159,16 @@ fn journal() -> Vec<Entry> {
                 execution.handle(5, Event::Cancel).unwrap();
             }
             Action::Stop(_) => {
+                for effect in execution.unknown_effects() {
+                    execution.handle(4, Event::Settled { effect, value: Some(vec![9]) }).unwrap();
+                }
                 for interrupt in execution.interrupts() {
                     let value = vec![0xc3];
                     execution.handle(4, Event::Answered { interrupt: interrupt.id, value }).unwrap();
                 }
                 execution.handle(5, Event::Resume).unwrap();
             }
-            Action::Emit(_) => {}
+            Action::Emit(_) | Action::StepKept(_) => {}
         }
     }
 }
@@ -195,7 +206,7 @@ fn take_up(snapshot: Option<&Entry>, entries: &[Entry]) {
                 Event::Finished { activation, attempt, update: UpdateValue::Empty, decision: None }
             }
             Some(Action::Stop(_)) | None => return,
-            Some(Action::Emit(_)) => continue,
+            Some(Action::Emit(_) | Action::StepKept(_)) => continue,
         };
         let _ = execution.handle(1, event);
     }

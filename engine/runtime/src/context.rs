@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::task::AtomicWaker;
 use serde::Serialize;
-use statewright_engine_core::{ActivationId, Answer, Data, NodeIx, Plan, RunId, ThreadId};
+use statewright_engine_core::{ActivationId, Answer, Data, NodeIx, Plan, RunId, StoredStep, ThreadId};
 
 use crate::events::{EventSender, Item, RunEvent};
+use crate::step::{Mailbox, StepScope};
 
 /// The context of one execution of a node over the state `S` with the input `I`.
 pub struct Ctx<S, I = ()> {
@@ -27,6 +28,7 @@ pub(crate) struct Activation {
     pub(crate) node: NodeIx,
     pub(crate) attempt: u32,
     pub(crate) answers: Option<Arc<[Answer]>>,
+    pub(crate) steps: StepScope,
     /// Woken when the node asks, since the question may come from a task of its own.
     pub(crate) waker: AtomicWaker,
     /// Set after `halt`, so that an execution that goes on, as nearly all do, takes no lock.
@@ -41,6 +43,8 @@ pub(crate) struct RunScope {
     pub(crate) thread: ThreadId,
     pub(crate) run: RunId,
     pub(crate) events: Option<EventSender>,
+    /// Where nodes leave what is to be kept.
+    pub(crate) mailbox: Mailbox,
 }
 
 /// Why a node will not go on by itself.
@@ -63,6 +67,7 @@ impl Activation {
             node: NodeIx(0),
             attempt: 0,
             answers: None,
+            steps: StepScope::default(),
             waker: AtomicWaker::new(),
             halting: AtomicBool::new(false),
             halt: Mutex::new(None),
@@ -76,8 +81,10 @@ impl Activation {
         node: NodeIx,
         attempt: u32,
         answers: Option<Arc<[Answer]>>,
+        steps: Option<Arc<[Arc<StoredStep>]>>,
     ) {
         (self.id, self.node, self.attempt, self.answers) = (id, node, attempt, answers);
+        self.steps.begin(steps);
         if std::mem::take(self.halting.get_mut()) {
             *self.halt.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         }

@@ -22,6 +22,7 @@ use crate::events::{EventSender, RunEvent};
 use crate::graph::Graph;
 use crate::node::{ErasedNode, NodeOutput};
 use crate::runner::Clock;
+use crate::step::{Mailbox, StepWaiters};
 
 /// Drives one execution until it stops.
 pub(crate) struct Driver<S> {
@@ -39,6 +40,8 @@ pub(crate) struct Driver<S> {
     alone: Option<ActivationFuture>,
     /// Activations that run at the same time.
     together: JoinSet<Ended>,
+    /// Nodes that wait until a step of theirs is kept.
+    steps: StepWaiters,
     /// What the last activation leaves behind, to be used again if its node kept nothing of it.
     spare: Option<Arc<Activation>>,
 }
@@ -54,12 +57,19 @@ impl<S: State> Driver<S> {
         thread: ThreadId,
     ) -> Self {
         let run = execution.run().cloned().unwrap_or_else(|| RunId::new(""));
-        let scope = Arc::new(RunScope { plan: graph.plan.clone(), thread, run, events });
+        let scope = Arc::new(RunScope {
+            plan: graph.plan.clone(),
+            thread,
+            run,
+            events,
+            mailbox: Mailbox::new(control.clone()),
+        });
         Self {
             nodes: graph.nodes.clone(),
             classifiers: graph.classifiers.clone(),
             execution,
             journal,
+            steps: StepWaiters::new(scope.clone()),
             scope,
             control,
             heeded: None,
@@ -84,6 +94,7 @@ impl<S: State> Driver<S> {
                 match action {
                     Action::Persist(entry) => self.persist(entry)?,
                     Action::Run(task) => waiting.push_back(task),
+                    Action::StepKept(kept) => self.steps.kept(*kept),
                     Action::Emit(notice) => self.emit(notice.into()),
                     Action::Stop(outcome) => {
                         self.emit(RunEvent::Stopped(outcome.clone()));
@@ -141,11 +152,11 @@ impl<S: State> Driver<S> {
     }
 
     fn activation(&mut self, task: Task) -> ActivationFuture {
-        let Task { activation: id, node, attempt, input, state, answers } = task;
+        let Task { activation: id, node, attempt, input, state, answers, steps } = task;
         let spare = self.spare.take().filter(|spare| Arc::strong_count(spare) == 1);
         let mut activation = spare.unwrap_or_else(|| Activation::of(&self.scope));
         if let Some(fresh) = Arc::get_mut(&mut activation) {
-            fresh.begin(id, node, attempt, answers);
+            fresh.begin(id, node, attempt, answers, steps);
         }
         // A disabled span still costs as much as a node does; one that nobody sees is not made at all.
         let span =
@@ -209,9 +220,15 @@ impl<S: State> Driver<S> {
                 Err(_) => Poll::Pending,
             };
         }
+        // The end of a node counts more than a step that it left behind, so steps come last.
+        if let Some(event) = self.steps.next() {
+            return Poll::Ready(Ok(event));
+        }
         self.control.register(context.waker());
         // A request that came in before the waker was known would otherwise be slept through.
-        if self.control.wanted().is_some_and(|wanted| self.heeded != Some(wanted)) {
+        if self.scope.mailbox.is_full()
+            || self.control.wanted().is_some_and(|wanted| self.heeded != Some(wanted))
+        {
             context.waker().wake_by_ref();
         }
         Poll::Pending
@@ -291,7 +308,8 @@ impl Future for ActivationFuture {
             },
             Ok(Poll::Pending) => {
                 activation.waker.register(context.waker());
-                match activation.halted() {
+                // What is at work when the node asks is let end, so that its result is kept.
+                match activation.steps.are_still().then(|| activation.halted()).flatten() {
                     Some(halt) => End::Halted(halt),
                     None => {
                         this.activation = Some(activation);

@@ -18,6 +18,7 @@ struct Inner {
     kind: FailureKind,
     code: Option<Cow<'static, str>>,
     message: String,
+    without_effect: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -40,6 +41,7 @@ impl NodeError {
             kind: FailureKind::Permanent,
             code: None,
             message: message.into(),
+            without_effect: false,
             source: None,
         }))
     }
@@ -50,6 +52,7 @@ impl NodeError {
             kind: FailureKind::Transient,
             code: None,
             message: message.into(),
+            without_effect: false,
             source: None,
         }))
     }
@@ -59,6 +62,18 @@ impl NodeError {
     pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
         self.0.code = Some(code.into());
         self
+    }
+
+    /// Says that an effect that failed with this error certainly did not take place, so that it may begin anew.
+    #[must_use]
+    pub fn without_effect(mut self) -> Self {
+        self.0.without_effect = true;
+        self
+    }
+
+    /// Whether [`NodeError::without_effect`] was said.
+    pub(crate) fn is_without_effect(&self) -> bool {
+        self.0.without_effect
     }
 
     /// Whether trying again can help, as far as is known.
@@ -95,7 +110,13 @@ impl NodeError {
 impl<E: Error + Send + Sync + 'static> From<E> for NodeError {
     fn from(error: E) -> Self {
         let (kind, message) = (classify(&error), error.to_string());
-        Self(Box::new(Inner { kind, code: None, message, source: Some(Box::new(error)) }))
+        Self(Box::new(Inner {
+            kind,
+            code: None,
+            message,
+            without_effect: false,
+            source: Some(Box::new(error)),
+        }))
     }
 }
 

@@ -21,6 +21,7 @@ mod ids;
 mod memory;
 mod node;
 mod runner;
+mod step;
 
 pub use builder::{NodeHandle, PlainSource, PlainTarget, Sources, StateGraph};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
@@ -43,3 +44,4 @@ pub use statewright_engine_core::{
     StepView, ThreadId, ThreadView, To, Update, Write,
 };
 pub use statewright_engine_macros::{Route, State};
+pub use step::{Effect, EffectError, Settlement, Step, UnknownEffect, VerifiedEffect};

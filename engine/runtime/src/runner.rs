@@ -20,6 +20,7 @@ use crate::driver::Driver;
 use crate::error::RunError;
 use crate::events::{EventSender, Events};
 use crate::graph::Graph;
+use crate::step::Settlement;
 
 /// Reads the time, in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -124,6 +125,17 @@ impl<S: State> Runner<S> {
         self.run(thread.into(), Intent::Answer { interrupt: interrupt.into(), value })
     }
 
+    /// Says how an effect ended whose outcome is unknown, and takes the run up again. The id stands in the failure
+    /// of the activation and in [`ThreadState::unknown_effects`]. Nothing happens until it is awaited.
+    pub fn settle(
+        &self,
+        thread: impl Into<ThreadId>,
+        effect: impl Into<String>,
+        settlement: Settlement,
+    ) -> Run<S> {
+        self.run(thread.into(), Intent::Settle { effect: effect.into(), settlement })
+    }
+
     /// Ends the open run of a thread for good. Nothing happens until it is awaited.
     pub fn cancel(&self, thread: impl Into<ThreadId>) -> Run<S> {
         self.run(thread.into(), Intent::Cancel)
@@ -153,6 +165,7 @@ impl<S: State> Runner<S> {
             run: execution.run().cloned(),
             state: typed_state(&execution),
             interrupts: execution.interrupts(),
+            unknown_effects: execution.unknown_effects(),
             superstep: execution.superstep(),
             thread,
         })
@@ -183,6 +196,7 @@ enum Intent {
     Start(UpdateValue),
     Resume,
     Answer { interrupt: String, value: Result<Vec<u8>, String> },
+    Settle { effect: String, settlement: Settlement },
     Cancel,
 }
 
@@ -258,6 +272,11 @@ impl<S: State> Run<S> {
             Intent::Answer { interrupt, value } => {
                 let value = value.map_err(RunError::Answer)?;
                 execution.handle(now, Event::Answered { interrupt, value })?;
+                execution.handle(now, Event::Resume)?;
+            }
+            Intent::Settle { effect, settlement } => {
+                let value = settlement.into_value().map_err(RunError::Answer)?;
+                execution.handle(now, Event::Settled { effect, value })?;
                 execution.handle(now, Event::Resume)?;
             }
             Intent::Cancel => execution.handle(now, Event::Cancel)?,
@@ -388,6 +407,8 @@ pub struct ThreadState<S> {
     pub state: Arc<S>,
     /// The open questions.
     pub interrupts: Vec<Interrupt>,
+    /// Ids of effects that began and were not seen to end. While a driver is at work, they may be under way.
+    pub unknown_effects: Vec<String>,
     /// The present superstep.
     pub superstep: u64,
 }

@@ -16,6 +16,6 @@ mod state;
 pub use reference::{End, Reference};
 pub use rng::{Rng, digest, mix};
 pub use scenario::Scenario;
-pub use script::{Carried, Script, Visit};
+pub use script::{Carried, Script, ScriptedStep, Visit};
 pub use simulator::{History, Violation, simulate};
 pub use state::{Row, SimState, SimStateUpdate};

@@ -19,6 +19,10 @@ fn ten_thousand_histories_keep_every_promise() {
     assert!(total(|h| h.prefixes) > 5_000, "too few prefixes were compared");
     assert!(total(|h| h.cancels) > 100, "too few runs were cancelled");
     assert!(total(|h| h.executions) > 50_000, "too few executions");
+    assert!(total(|h| h.kept) > 20_000, "too few steps");
+    assert!(total(|h| h.replayed) > 2_000, "too few steps were kept over an execution");
+    assert!(total(|h| h.unknown) > 200, "too few effects of unknown outcome");
+    assert!(total(|h| h.settled) > 200, "too few effects were settled");
 }
 
 fn all(seeds: impl Iterator<Item = u64>) -> Vec<History> {

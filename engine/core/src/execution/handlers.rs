@@ -128,6 +128,7 @@ impl Execution {
         let seq = if self.journals() { self.writer.next_seq } else { 0 };
         let index = activation.index as usize;
         self.slots[index].progress = Progress::Finished { update, decision, seq };
+        self.slots[index].steps.clear();
         self.leave_running();
         let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
         let committed = complete.then(|| self.try_commit());
@@ -156,6 +157,7 @@ impl Execution {
         self.write(now_ms, || Body::Failed { index, attempt, failure: failure.clone() })?;
         let slot = &mut self.slots[index as usize];
         slot.progress = Progress::Failed(Box::new(failure.clone()));
+        slot.steps.attempt_failed();
         let node = slot.node;
         self.leave_running();
         self.emit(|_| Notice::NodeFailed { activation, node, attempt, failure: Arc::new(failure) });

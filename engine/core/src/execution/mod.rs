@@ -7,6 +7,8 @@
 //! | open, stopped | `Resume` | failed activations and answered questions run again, bounds begin anew |
 //! | open | `Finished` | recorded; the last of a superstep folds all updates and commits what comes next |
 //! | open | `Failed`, `Asked` | recorded; siblings go on; the drive stops when none runs |
+//! | open | `Stepped` | recorded; the node goes on once that is durable |
+//! | stopped | `Settled` | recorded; the effect has this outcome when the activation runs again |
 //! | paused | `Answered` | recorded; a `Resume` runs the activation that asked, and only that |
 //! | any | `Persisted` | actions that waited for the entry become available |
 //! | open, stopped | `Cancel` | recorded; whatever is still reported later is fenced |
@@ -21,6 +23,7 @@ mod recover;
 mod replay;
 mod slot;
 mod stand;
+mod steps;
 mod types;
 mod view;
 mod writer;
@@ -32,7 +35,7 @@ pub use advance::panic_text;
 pub use recover::{RecoverError, Recovery};
 pub use types::{
     Action, Answer, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
-    Outcome, Refused, Status, Task,
+    Outcome, Refused, Status, StepKept, Task,
 };
 pub use view::{StepView, ThreadView};
 
@@ -79,6 +82,7 @@ pub struct Execution {
 enum Gated {
     Run(u32),
     Emit(Notice),
+    Kept(Box<StepKept>),
     Stop(Outcome),
 }
 
@@ -178,6 +182,8 @@ impl Execution {
             Event::AnswerRejected { activation, attempt, name, reason } => {
                 self.answer_rejected(now_ms, activation, attempt, &name, reason)
             }
+            Event::Stepped { activation, attempt, step } => self.stepped(now_ms, activation, attempt, step),
+            Event::Settled { effect, value } => self.settled(now_ms, &effect, value),
             Event::Answered { interrupt, value } => self.answered(now_ms, &interrupt, value),
             Event::Persisted { seq } => {
                 self.writer.acked = self.writer.acked.max(seq);
@@ -202,6 +208,7 @@ impl Execution {
     fn open_gate(&self, gated: Gated) -> Action {
         match gated {
             Gated::Emit(notice) => Action::Emit(notice),
+            Gated::Kept(kept) => Action::StepKept(kept),
             Gated::Stop(outcome) => Action::Stop(outcome),
             Gated::Run(place) => {
                 let slot = &self.slots[place as usize];
@@ -212,6 +219,7 @@ impl Execution {
                     input: slot.input.clone(),
                     state: self.cell.snapshot(),
                     answers: slot.answers_for_task(),
+                    steps: slot.steps.for_task(),
                 })
             }
         }

@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 use super::advance::Counters;
 use super::slot::{Progress, Slot};
 use super::types::{Entry, EntryKind, Options};
-use super::{Execution, writer};
+use super::{Execution, steps, writer};
 use crate::cell::{CellError, StateCell, UpdateValue};
 use crate::failure::Failure;
 use crate::graph::Plan;
@@ -132,6 +132,7 @@ impl Recovery {
             {
                 ranges.push((seq, seq));
             }
+            ranges.extend(slot.steps.iter().filter_map(steps::held_by).map(|seq| (seq, seq)));
         }
         ranges.retain(|(from, to)| from <= to && *to < *at);
         ranges.sort_unstable();
@@ -187,7 +188,7 @@ impl Recovery {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T, RecoverError> {
+pub(super) fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T, RecoverError> {
     journal::decode(&entry.bytes).map_err(|error| RecoverError::Entry { seq: entry.seq, error })
 }
 
@@ -315,7 +316,15 @@ impl Execution {
             }
         };
         let input = payload(image.input);
-        Ok(Slot { node: image.node, input, attempts: image.attempts, progress, answers: image.answers })
+        let steps = steps::load(image.steps, entries)?;
+        Ok(Slot {
+            node: image.node,
+            input,
+            attempts: image.attempts,
+            progress,
+            answers: image.answers,
+            steps,
+        })
     }
 
     fn pass_snapshot(&mut self, entry: &Entry) -> Result<(), RecoverError> {
@@ -340,7 +349,7 @@ pub(super) fn countable(seq: Seq, number: u64) -> Result<(), RecoverError> {
     Ok(())
 }
 
-fn find(entries: &[Entry], seq: Seq) -> Result<&Entry, RecoverError> {
+pub(super) fn find(entries: &[Entry], seq: Seq) -> Result<&Entry, RecoverError> {
     let place = entries.binary_search_by_key(&seq, |entry| entry.seq);
     let place = place.map_err(|place| RecoverError::Gap {
         expected: seq,

@@ -21,6 +21,7 @@ impl Execution {
                 let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
                 let slot = self.slot_mut(seq, index)?;
                 slot.attempts = attempt;
+                slot.steps.clear();
                 slot.progress =
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
@@ -30,6 +31,7 @@ impl Execution {
                 countable(seq, u64::from(attempt) << 32)?;
                 slot.attempts = attempt;
                 slot.progress = Progress::Failed(Box::new(failure));
+                slot.steps.attempt_failed();
                 Ok(())
             }
             Body::Asked { index, attempt, interrupt } => {
@@ -61,6 +63,10 @@ impl Execution {
                 countable(seq, u64::from(attempt) << 32)?;
                 slot.attempts = attempt;
                 slot.reject_answer(&name.unwrap_or_default(), &reason);
+                Ok(())
+            }
+            Body::Step { index, step, .. } | Body::Settled { index, step } => {
+                self.slot_mut(seq, index)?.steps.keep(step, seq);
                 Ok(())
             }
             Body::Committed { commit, failure } => {

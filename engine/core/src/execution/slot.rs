@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 
+use super::steps::Steps;
 use super::types::{Answer, Interrupt};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
@@ -53,11 +54,19 @@ pub(super) struct Slot {
     pub(super) attempts: u32,
     pub(super) progress: Progress,
     pub(super) answers: Vec<(StoredInterrupt, ByteBuf)>,
+    pub(super) steps: Steps,
 }
 
 impl Slot {
     pub(super) fn new(node: NodeIx, input: Payload) -> Self {
-        Self { node, input, attempts: 0, progress: Progress::Ready, answers: Vec::new() }
+        Self {
+            node,
+            input,
+            attempts: 0,
+            progress: Progress::Ready,
+            answers: Vec::new(),
+            steps: Steps::default(),
+        }
     }
 
     pub(super) fn is_settled(&self) -> bool {

@@ -185,6 +185,7 @@ impl Execution {
         let input =
             slot.input.encode().map_err(|reason| FrameError::Malformed { reason })?.map(ByteBuf::from);
         let answers = slot.answers.clone();
-        Ok(SlotImage { node: slot.node, input, attempts: slot.attempts, state, answers })
+        let steps = slot.steps.image();
+        Ok(SlotImage { node: slot.node, input, attempts: slot.attempts, state, answers, steps })
     }
 }

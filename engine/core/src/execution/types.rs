@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cell::{CellError, Snapshot, UpdateValue};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
-use crate::journal::FrameError;
+use crate::journal::{FrameError, StoredStep};
 use crate::payload::Payload;
 use crate::route::Decision;
 
@@ -70,6 +70,22 @@ pub enum Event {
         /// The answer, MessagePack.
         value: Vec<u8>,
     },
+    /// A step of a running node began or ended. The node waits for [`Action::StepKept`].
+    Stepped {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+        /// The step.
+        step: StoredStep,
+    },
+    /// Somebody says how an effect ended whose outcome is unknown.
+    Settled {
+        /// The effect's id.
+        effect: String,
+        /// Its result, MessagePack; none if it did not take place and may begin anew.
+        value: Option<Vec<u8>>,
+    },
     /// Everything up to this position is as durable as the thread's level promises.
     Persisted {
         /// The position.
@@ -88,6 +104,8 @@ pub enum Action {
     Persist(Entry),
     /// Run a node.
     Run(Task),
+    /// Let a node go on that waits for a step to be kept.
+    StepKept(Box<StepKept>),
     /// Tell whoever watches.
     Emit(Notice),
     /// The drive is over.
@@ -128,6 +146,8 @@ pub struct Task {
     pub state: Snapshot,
     /// Answers to questions it asked before, by name; shared, since most activations have none.
     pub answers: Option<Arc<[Answer]>>,
+    /// Steps that earlier executions did; shared, since most activations have none.
+    pub steps: Option<Arc<[Arc<StoredStep>]>>,
 }
 
 impl std::fmt::Debug for Task {
@@ -148,6 +168,19 @@ pub struct Answer {
     pub name: String,
     /// The answer, MessagePack.
     pub value: Vec<u8>,
+}
+
+/// A step is as durable as the thread's level promises, or cannot be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepKept {
+    /// The activation.
+    pub activation: ActivationId,
+    /// The attempt that did it.
+    pub attempt: u32,
+    /// Its name.
+    pub name: String,
+    /// Why it cannot be kept, if it cannot.
+    pub refused: Option<Failure>,
 }
 
 /// An open question.
@@ -293,11 +326,13 @@ pub struct Limits {
     pub frontier: usize,
     /// A snapshot is written once the bytes since the last one exceed this and the last one's size.
     pub snapshot_after_bytes: u64,
+    /// Steps of one activation.
+    pub steps: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { frontier: 10_000, snapshot_after_bytes: 256 * 1024 }
+        Self { frontier: 10_000, snapshot_after_bytes: 256 * 1024, steps: 1000 }
     }
 }
 
@@ -331,6 +366,14 @@ pub enum Refused {
         /// The id.
         id: String,
     },
+    /// A settlement of an effect whose outcome is not unknown.
+    #[error("no effect with the id `{id}` waits to be settled; unknown is the outcome of: {open}")]
+    UnknownEffect {
+        /// The id that was given.
+        id: String,
+        /// The ids of the effects whose outcome is unknown, or "none".
+        open: String,
+    },
     /// A value could not be written down.
     #[error(transparent)]
     Cell(#[from] CellError),
@@ -358,6 +401,7 @@ impl Refused {
             Refused::NothingOpen { .. } => "SW-X202",
             Refused::UnknownInterrupt { .. } => "SW-X203",
             Refused::AlreadyAnswered { .. } => "SW-X204",
+            Refused::UnknownEffect { .. } => "SW-X255",
             Refused::Cell(error) => error.code(),
             Refused::Frame(error) => error.code(),
             Refused::Input { .. } => "SW-X205",

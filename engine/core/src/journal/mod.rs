@@ -6,10 +6,12 @@
 mod frame;
 mod record;
 mod snapshot;
+mod step;
 
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
 pub use record::{
     Arrival, Body, Branched, ChosenRoute, Commit, Crossing, NodeTable, Opened, Planned, Record,
     StoredChannel, StoredInterrupt, Token,
 };
-pub use snapshot::{ReferenceList, SlotImage, SlotState, SnapshotBody};
+pub use snapshot::{ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage};
+pub use step::{EffectClass, StepState, StoredStep};

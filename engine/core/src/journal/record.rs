@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::step::StoredStep;
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId};
 
@@ -100,6 +101,29 @@ pub enum Body {
         /// Why.
         #[serde(rename = "x")]
         reason: String,
+    },
+    /// A step of an activation began or ended.
+    #[serde(rename = "t")]
+    Step {
+        /// The activation's index in the superstep.
+        #[serde(rename = "i")]
+        index: u32,
+        /// The execution that did it, from 1.
+        #[serde(rename = "a")]
+        attempt: u32,
+        /// The step.
+        #[serde(rename = "s")]
+        step: StoredStep,
+    },
+    /// Somebody said how an effect ended whose outcome was unknown.
+    #[serde(rename = "l")]
+    Settled {
+        /// The activation's index in the superstep.
+        #[serde(rename = "i")]
+        index: u32,
+        /// The effect as it stands now.
+        #[serde(rename = "s")]
+        step: StoredStep,
     },
     /// The superstep was committed on its own, after an earlier attempt at it had failed.
     #[serde(rename = "c")]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::record::{ChosenRoute, Crossing, NodeTable, StoredInterrupt, Token};
+use super::step::StoredStep;
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId, Seq};
 
@@ -92,6 +93,20 @@ pub struct SlotImage {
     /// Questions that were answered, with the answers.
     #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<(StoredInterrupt, ByteBuf)>,
+    /// Its steps, in the order in which they came to be.
+    #[serde(rename = "t", default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepImage>,
+}
+
+/// One step in a snapshot. Results are not copied from snapshot to snapshot where an entry holds them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum StepImage {
+    /// The entry that holds it.
+    #[serde(rename = "n")]
+    At(Seq),
+    /// The step itself, since no entry holds it.
+    #[serde(rename = "s")]
+    Held(StoredStep),
 }
 
 /// How far an activation got.

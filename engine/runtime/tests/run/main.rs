@@ -5,6 +5,7 @@
 
 mod bounds;
 mod control;
+mod effects;
 mod events;
 mod failures;
 mod journal;
@@ -15,6 +16,7 @@ mod parallel;
 mod questions;
 mod recovery;
 mod routing;
+mod steps;
 mod stores;
 mod support;
 mod threads;

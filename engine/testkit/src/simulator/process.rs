@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use statewright_engine_core::{
-    Action, ActivationId, Event, Execution, Failure, FailureKind, Interrupt, Journaling, Notice, Outcome,
-    Seq, State, Status, Task, UpdateValue,
+    Action, ActivationId, EffectClass, Event, Execution, Failure, FailureKind, Interrupt, Journaling, Notice,
+    Outcome, Seq, State, Status, StepState, StoredStep, Task, UpdateValue,
 };
 
+use super::steps::{Next, Running};
 use super::watch::Content;
 use super::world::{World, run_number};
 use crate::script::Visit;
@@ -21,7 +22,7 @@ pub(super) struct Process {
     pub(super) driving: bool,
     /// Whether it has done nothing yet.
     pub(super) fresh: bool,
-    running: Vec<Task>,
+    pub(super) running: Vec<Running>,
     /// Executions that ended or were dropped, and may report once more.
     past: Vec<(ActivationId, u32)>,
 }
@@ -32,7 +33,8 @@ impl Process {
     }
 
     pub(super) fn drop_running(&mut self) {
-        self.past.extend(self.running.drain(..).map(|task| (task.activation, task.attempt)));
+        self.past
+            .extend(self.running.drain(..).map(|running| (running.task.activation, running.task.attempt)));
     }
 }
 
@@ -46,7 +48,7 @@ impl World {
         let weights = [
             habits.poll,
             when(unacked, habits.ack),
-            when(!process.running.is_empty(), habits.complete),
+            when(process.running.iter().any(|running| !running.is_waiting()), habits.complete),
             when(!process.past.is_empty(), habits.late),
             habits.drain,
             when(open, habits.cancel),
@@ -85,8 +87,13 @@ impl World {
 
     fn poll(&mut self, process: &mut Process) -> Result<(), String> {
         let Some(action) = process.execution.poll_action() else {
-            let quiet = process.running.is_empty() && self.acked == self.disk.len() as Seq;
-            return if quiet { Err("the drive neither runs nor stops".to_owned()) } else { Ok(()) };
+            let quiet =
+                process.running.iter().all(Running::is_waiting) && self.acked == self.disk.len() as Seq;
+            return if quiet {
+                Err("the drive neither runs, nor stops, nor lets a node go on".to_owned())
+            } else {
+                Ok(())
+            };
         };
         match action {
             Action::Persist(entry) => {
@@ -109,6 +116,7 @@ impl World {
                 ));
             }
             Action::Emit(_) => {}
+            Action::StepKept(kept) => self.kept(process, *kept)?,
             Action::Stop(outcome) => self.stop(process, &outcome)?,
         }
         Ok(())
@@ -124,7 +132,7 @@ impl World {
         if self.options.journaling != Journaling::Off {
             self.watch.may_run(activation, self.acked)?;
         }
-        if process.running.iter().any(|other| other.activation == activation) {
+        if process.running.iter().any(|other| other.task.activation == activation) {
             return Err(format!("activation {activation} runs twice at the same time"));
         }
         let expected = self.expected.get(run_number(&process.execution));
@@ -143,7 +151,7 @@ impl World {
                 "activation {activation} sees another state than the reference:\n  sees     {seen:?}\n  expected {wanted:?}"
             ));
         }
-        process.running.push(task);
+        process.running.push(Running::new(task));
         Ok(())
     }
 
@@ -194,13 +202,25 @@ impl World {
 
     /// One of the running nodes reports.
     fn complete(&mut self, process: &mut Process) -> Result<(), String> {
-        let place = self.rng.below(process.running.len());
-        let task = process.running.swap_remove(place);
+        let free: Vec<usize> =
+            (0..process.running.len()).filter(|place| !process.running[*place].is_waiting()).collect();
+        let place = free[self.rng.below(free.len())];
+        let next = self.step(process, place)?;
+        if matches!(next, Next::Later) {
+            return Ok(());
+        }
+        let task = process.running.swap_remove(place).task;
         let Task { activation, node, attempt, .. } = task;
         process.past.push((activation, attempt));
         let state: Arc<SimState> = task.state.clone().downcast().unwrap_or_default();
         let visit = Visit { node, activation, input: input(&task)?, state: &state };
         let script = self.scenario.script;
+        if matches!(next, Next::Unknown) {
+            self.note(|| format!("{activation} fails over an unknown effect"));
+            self.forget_attempt(&task, &visit);
+            let failure = Failure::permanent("SIM-3", "simulated");
+            return self.report(process, Event::Failed { activation, attempt, failure });
+        }
         let mut answer = None;
         if let Some(name) = script.question(&visit) {
             let given = task.answers.as_deref().unwrap_or_default().iter().find(|given| given.name == name);
@@ -222,6 +242,7 @@ impl World {
         if *failed < 2 && self.rng.chance(self.habits.fail) {
             *failed += 1;
             self.note(|| format!("{activation} fails"));
+            self.forget_attempt(&task, &visit);
             let failure = Failure::new("SIM-1", FailureKind::Transient, "simulated");
             return self.report(process, Event::Failed { activation, attempt, failure });
         }
@@ -241,7 +262,7 @@ impl World {
         reported
     }
 
-    fn report(&mut self, process: &mut Process, event: Event) -> Result<(), String> {
+    pub(super) fn report(&mut self, process: &mut Process, event: Event) -> Result<(), String> {
         let reported = process.execution.handle(self.history.steps as u64, event);
         reported.map_err(|refused| format!("a report is refused: {refused}"))?;
         self.check_state(&process.execution)
@@ -251,12 +272,18 @@ impl World {
     fn late(&mut self, process: &mut Process) -> Result<(), String> {
         let (activation, attempt) = process.past[self.rng.below(process.past.len())];
         let attempt = attempt.saturating_sub(self.rng.below(2) as u32);
-        let current = |task: &Task| task.activation == activation && task.attempt == attempt;
+        let current = |other: &Running| other.task.activation == activation && other.task.attempt == attempt;
         if process.running.iter().any(current) {
             return Ok(());
         }
         self.note(|| format!("{activation} reports once more (attempt {attempt})"));
-        let event = match self.rng.below(3) {
+        let event = match self.rng.below(4) {
+            3 => {
+                let state = StepState::Finished(vec![1].into());
+                let (name, class) = ("late".to_owned(), EffectClass::Pure);
+                let step = StoredStep { name, input: None, class, per_attempt: false, state };
+                Event::Stepped { activation, attempt, step }
+            }
             0 => {
                 let failure = Failure::permanent("SIM-2", "too late");
                 Event::Failed { activation, attempt, failure }
@@ -281,6 +308,7 @@ impl World {
             0 | 1 => {
                 Event::Start { run: "r9".into(), input: UpdateValue::live(SimState::update().log(7u64)) }
             }
+            2 if self.rng.chance(300) => Event::Settled { effect: "nobody@0.0".to_owned(), value: None },
             2 => Event::Answered { interrupt: "nobody@0.0".to_owned(), value: vec![1] },
             _ => {
                 self.unmoved(process, Event::Persisted { seq: self.acked / 2 }, false)?;
@@ -323,7 +351,7 @@ impl World {
     }
 }
 
-fn input(task: &Task) -> Result<Option<u64>, String> {
+pub(super) fn input(task: &Task) -> Result<Option<u64>, String> {
     if task.input.is_unit() {
         return Ok(None);
     }

@@ -8,6 +8,7 @@ use statewright_engine_core::{
 };
 
 use super::process::Process;
+use super::steps::Outside;
 use super::watch::{Content, Watch};
 use super::{History, recovery};
 use crate::reference::{End, Reference};
@@ -82,6 +83,7 @@ pub(super) struct World {
     pub(super) done: HashSet<ActivationId>,
     /// Activations that ended, with the entry that has to be acknowledged.
     pub(super) ended: Vec<(ActivationId, Seq)>,
+    pub(super) outside: Outside,
     pub(super) expected: Vec<Reference>,
     pub(super) history: History,
     pub(super) trace: Option<Vec<String>>,
@@ -104,7 +106,7 @@ impl World {
             10_000
         };
         let bytes = if rng.chance(600) { rng.between(0, 3000) as u64 } else { 256 * 1024 };
-        let limits = Limits { frontier, snapshot_after_bytes: bytes };
+        let limits = Limits { frontier, snapshot_after_bytes: bytes, ..Limits::default() };
         let observe = if rng.chance(500) { Observe::Nothing } else { Observe::Updates };
         Self {
             seed,
@@ -119,6 +121,7 @@ impl World {
             failures: HashMap::new(),
             done: HashSet::new(),
             ended: Vec::new(),
+            outside: Outside::default(),
             expected: Vec::new(),
             history: History { seed, ..History::default() },
             trace: traced.then(Vec::new),
@@ -215,6 +218,7 @@ impl World {
             self.noise(process)?;
         }
         process.fresh = false;
+        self.settle_effects(&mut process.execution)?;
         let run = run_number(&process.execution);
         match process.execution.status() {
             Status::Empty => self.start(process, 0)?,
