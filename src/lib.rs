@@ -60,4 +60,7 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/durable-runs.md")]
     struct DurableRuns;
+
+    #[doc = include_str!("../docs/guides/effects.md")]
+    struct Effects;
 }

@@ -168,7 +168,7 @@ fn journal() -> Vec<Entry> {
                 }
                 execution.handle(5, Event::Resume).unwrap();
             }
-            Action::Emit(_) | Action::StepKept(_) => {}
+            Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) => {}
         }
     }
 }
@@ -206,7 +206,7 @@ fn take_up(snapshot: Option<&Entry>, entries: &[Entry]) {
                 Event::Finished { activation, attempt, update: UpdateValue::Empty, decision: None }
             }
             Some(Action::Stop(_)) | None => return,
-            Some(Action::Emit(_) | Action::StepKept(_)) => continue,
+            Some(Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_)) => continue,
         };
         let _ = execution.handle(1, event);
     }

@@ -10,7 +10,9 @@ use serde::Serialize;
 use statewright_engine_core::{ActivationId, Answer, Data, NodeIx, Plan, RunId, StoredStep, ThreadId};
 
 use crate::events::{EventSender, Item, RunEvent};
-use crate::step::{Mailbox, StepScope};
+use crate::mailbox::Mailbox;
+use crate::outbox::Posts;
+use crate::step::StepScope;
 
 /// The context of one execution of a node over the state `S` with the input `I`.
 pub struct Ctx<S, I = ()> {
@@ -29,6 +31,8 @@ pub(crate) struct Activation {
     pub(crate) attempt: u32,
     pub(crate) answers: Option<Arc<[Answer]>>,
     pub(crate) steps: StepScope,
+    /// What the node posted.
+    pub(crate) posts: Posts,
     /// Woken when the node asks, since the question may come from a task of its own.
     pub(crate) waker: AtomicWaker,
     /// Set after `halt`, so that an execution that goes on, as nearly all do, takes no lock.
@@ -68,6 +72,7 @@ impl Activation {
             attempt: 0,
             answers: None,
             steps: StepScope::default(),
+            posts: Posts::default(),
             waker: AtomicWaker::new(),
             halting: AtomicBool::new(false),
             halt: Mutex::new(None),
@@ -85,6 +90,7 @@ impl Activation {
     ) {
         (self.id, self.node, self.attempt, self.answers) = (id, node, attempt, answers);
         self.steps.begin(steps);
+        self.posts.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         if std::mem::take(self.halting.get_mut()) {
             *self.halt.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -19,10 +19,10 @@ use crate::context::{Activation, Halt, RunScope};
 use crate::control::{Request, RunControl};
 use crate::error::{Classifier, RunError};
 use crate::events::{EventSender, RunEvent};
-use crate::graph::Graph;
+use crate::mailbox::{Mailbox, StepWaiters};
 use crate::node::{ErasedNode, NodeOutput};
-use crate::runner::Clock;
-use crate::step::{Mailbox, StepWaiters};
+use crate::outbox::Postman;
+use crate::runner::{Clock, Runner};
 
 /// Drives one execution until it stops.
 pub(crate) struct Driver<S> {
@@ -40,6 +40,7 @@ pub(crate) struct Driver<S> {
     alone: Option<ActivationFuture>,
     /// Activations that run at the same time.
     together: JoinSet<Ended>,
+    postman: Postman,
     /// Nodes that wait until a step of theirs is kept.
     steps: StepWaiters,
     /// What the last activation leaves behind, to be used again if its node kept nothing of it.
@@ -48,15 +49,16 @@ pub(crate) struct Driver<S> {
 
 impl<S: State> Driver<S> {
     pub(crate) fn new(
-        graph: &Graph<S>,
+        runner: &Runner<S>,
         execution: Execution,
         journal: Option<Box<dyn Journal>>,
         events: Option<EventSender>,
         control: RunControl,
-        clock: Clock,
         thread: ThreadId,
     ) -> Self {
+        let graph = runner.graph();
         let run = execution.run().cloned().unwrap_or_else(|| RunId::new(""));
+        let postman = Postman::new(runner.deliverers.clone(), thread.clone());
         let scope = Arc::new(RunScope {
             plan: graph.plan.clone(),
             thread,
@@ -69,11 +71,12 @@ impl<S: State> Driver<S> {
             classifiers: graph.classifiers.clone(),
             execution,
             journal,
+            postman,
             steps: StepWaiters::new(scope.clone()),
             scope,
             control,
             heeded: None,
-            clock,
+            clock: runner.clock.clone(),
             acks: VecDeque::new(),
             alone: None,
             together: JoinSet::new(),
@@ -94,6 +97,7 @@ impl<S: State> Driver<S> {
                 match action {
                     Action::Persist(entry) => self.persist(entry)?,
                     Action::Run(task) => waiting.push_back(task),
+                    Action::Deliver(post) => self.postman.take(post),
                     Action::StepKept(kept) => self.steps.kept(*kept),
                     Action::Emit(notice) => self.emit(notice.into()),
                     Action::Stop(outcome) => {
@@ -209,16 +213,19 @@ impl<S: State> Driver<S> {
             && let Poll::Ready(ended) = Pin::new(future).poll(context)
         {
             self.alone = None;
-            return Poll::Ready(Ok(self.event(ended)));
+            return Poll::Ready(self.event(ended));
         }
         if !self.together.is_empty()
             && let Poll::Ready(Some(joined)) = self.together.poll_join_next(context)
         {
             // Panics end inside the activation, and nothing is aborted while the driver listens.
             return match joined {
-                Ok(ended) => Poll::Ready(Ok(self.event(ended))),
+                Ok(ended) => Poll::Ready(self.event(ended)),
                 Err(_) => Poll::Pending,
             };
+        }
+        if let Poll::Ready(event) = self.postman.poll(context) {
+            return Poll::Ready(Ok(event));
         }
         // The end of a node counts more than a step that it left behind, so steps come last.
         if let Some(event) = self.steps.next() {
@@ -234,13 +241,18 @@ impl<S: State> Driver<S> {
         Poll::Pending
     }
 
-    fn event(&mut self, ended: Ended) -> Event {
+    fn event(&mut self, ended: Ended) -> Result<Event, RunError> {
         let Ended { activation, end } = ended;
         let attempt = activation.attempt;
         let spent = self.spare.insert(activation);
         let activation = spent.id;
-        match end {
+        Ok(match end {
             End::Returned(Ok((update, decision))) => {
+                let items = std::mem::take(&mut *spent.posts.lock().unwrap_or_else(PoisonError::into_inner));
+                if !items.is_empty() {
+                    let now = self.now();
+                    self.execution.handle(now, Event::Posted { activation, attempt, items })?;
+                }
                 Event::Finished { activation, attempt, update, decision }
             }
             End::Returned(Err(error)) => {
@@ -265,7 +277,7 @@ impl<S: State> Driver<S> {
                     Event::AnswerRejected { activation, attempt, name, reason }
                 }
             },
-        }
+        })
     }
 }
 

@@ -14,12 +14,15 @@ mod checkpointer;
 mod context;
 mod control;
 mod driver;
+mod effect;
 mod error;
 mod events;
 mod graph;
 mod ids;
+mod mailbox;
 mod memory;
 mod node;
+mod outbox;
 mod runner;
 mod step;
 
@@ -27,12 +30,14 @@ pub use builder::{NodeHandle, PlainSource, PlainTarget, Sources, StateGraph};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
 pub use control::RunControl;
+pub use effect::{Effect, EffectError, Settlement, UnknownEffect, VerifiedEffect};
 pub use error::{Classified, Classifier, NodeError, RunError};
 pub use events::{EVENT_BUFFER, Events, Item, RunEvent};
 pub use graph::Graph;
 pub use ids::random_id;
 pub use memory::MemoryCheckpointer;
 pub use node::Node;
+pub use outbox::Delivery;
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 /// What the derive macros name. Not for use by hand: it may change in any release.
 #[doc(hidden)]
@@ -44,4 +49,4 @@ pub use statewright_engine_core::{
     StepView, ThreadId, ThreadView, To, Update, Write,
 };
 pub use statewright_engine_macros::{Route, State};
-pub use step::{Effect, EffectError, Settlement, Step, UnknownEffect, VerifiedEffect};
+pub use step::Step;

@@ -1,22 +1,19 @@
 //! Steps within a node: sub-results that are kept by name, so that a crash, a pause or a retry of the node does not
-//! repeat them; and effects, whose beginning is durable before they begin.
+//! repeat them. What steps and effects have in common is here, too.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 use sha2::{Digest, Sha256};
-use statewright_engine_core::{
-    ActivationId, Data, EffectClass, Event, Failure, StepKept, StepState, StoredStep, ThreadId,
-};
-use tokio::sync::oneshot;
+use statewright_engine_core::{Data, EffectClass, Event, StepState, StoredStep, ThreadId};
 
-use crate::context::{Activation, Ctx, RunScope};
-use crate::control::RunControl;
+use crate::context::{Activation, Ctx};
+use crate::effect::{EffectError, UnknownEffect};
 use crate::error::NodeError;
 
 impl<S, I> Ctx<S, I> {
@@ -36,21 +33,6 @@ impl<S, I> Ctx<S, I> {
     /// ```
     pub fn step(&self, name: impl Into<String>) -> Step {
         Step(Call::new(self.activation.clone(), name.into(), EffectClass::Pure))
-    }
-
-    /// An effect on the world outside that must not happen twice. That it begins is durable before it begins; if it
-    /// is then not seen to end, because the process died or it returned an error, the next execution of this
-    /// activation does not repeat it, but gets [`EffectError::Unknown`], unless [`Effect::verify`] finds out.
-    ///
-    /// ```
-    /// # use statewright_engine_runtime::*;
-    /// # async fn node<S>(ctx: Ctx<S>) -> Result<(), NodeError> {
-    /// # async fn pay(key: &str, cents: u64) -> Result<u64, std::io::Error> { Ok(cents) }
-    /// let receipt: u64 = ctx.effect("charge").input(&900).run(|key| async move { Ok(pay(&key, 900).await?) }).await?;
-    /// # Ok(()) }
-    /// ```
-    pub fn effect(&self, name: impl Into<String>) -> Effect {
-        Effect(Call::new(self.activation.clone(), name.into(), EffectClass::AtMostOnce))
     }
 }
 
@@ -102,189 +84,13 @@ impl Step {
     }
 }
 
-/// An effect that is about to be done; see [`Ctx::effect`].
-#[must_use = "an effect does nothing until it is run and awaited"]
-#[derive(Debug)]
-pub struct Effect(Call);
-
-impl Effect {
-    /// Tells calls of one name apart, as in a loop.
-    pub fn at(self, index: usize) -> Self {
-        Self(self.0.at(index))
-    }
-
-    /// What the effect depends on; as [`Step::input`].
-    pub fn input(self, input: &(impl Serialize + ?Sized)) -> Self {
-        Self(self.0.input(input))
-    }
-
-    /// Says that the other side does it once for each key, however often it is called: then it is simply repeated
-    /// with the same key, and its outcome is never unknown.
-    pub fn idempotent(mut self) -> Self {
-        self.0.class = EffectClass::Idempotent;
-        self
-    }
-
-    /// Asks the other side what became of an effect that began and was not seen to end. `Some` is its result; `None`
-    /// says that it did not take place, and then it is done now.
-    pub fn verify<V>(self, verify: V) -> VerifiedEffect<V> {
-        VerifiedEffect { call: self.0, verify }
-    }
-
-    /// The key that the work is given: the same for every execution of this activation, over retries and crashes, and
-    /// no other effect's.
-    pub fn key(&self) -> String {
-        self.0.key()
-    }
-
-    /// Gives the kept result, or does the work with its idempotency key and keeps what it gives.
-    ///
-    /// # Errors
-    /// [`EffectError::Unknown`] if it began earlier and was not seen to end; else as [`Step::run`].
-    pub async fn run<T: Data, Fut>(self, work: impl FnOnce(String) -> Fut + Send) -> Result<T, EffectError>
-    where
-        Fut: Future<Output = Result<T, NodeError>> + Send,
-    {
-        let call = self.0;
-        let _flight = call.enter().await?;
-        match call.kept()? {
-            Some(StepState::Finished(value)) => Ok(call.read(value)?),
-            Some(StepState::Started) => Err(EffectError::Unknown(call.unknown())),
-            Some(StepState::NotDone) | None => call.perform(work, false).await,
-        }
-    }
-}
-
-/// An effect that can be looked up; see [`Effect::verify`].
-#[must_use = "an effect does nothing until it is run and awaited"]
-pub struct VerifiedEffect<V> {
-    call: Call,
-    verify: V,
-}
-
-impl<V> fmt::Debug for VerifiedEffect<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("VerifiedEffect").field(&self.call).finish()
-    }
-}
-
-impl<V> VerifiedEffect<V> {
-    /// As [`Effect::run`], but an unknown outcome is looked up.
-    ///
-    /// # Errors
-    /// As [`Effect::run`]; an error of the look-up leaves the outcome unknown, and the next execution looks again.
-    pub async fn run<T: Data, Fut, Found>(
-        self,
-        work: impl FnOnce(String) -> Fut + Send,
-    ) -> Result<T, EffectError>
-    where
-        Fut: Future<Output = Result<T, NodeError>> + Send,
-        V: FnOnce(String) -> Found + Send,
-        Found: Future<Output = Result<Option<T>, NodeError>> + Send,
-    {
-        let Self { call, verify } = self;
-        let _flight = call.enter().await?;
-        match call.kept()? {
-            Some(StepState::Finished(value)) => Ok(call.read(value)?),
-            Some(StepState::Started) => match verify(call.key()).await? {
-                Some(result) => {
-                    call.keep_result(&result).await?;
-                    Ok(result)
-                }
-                None => call.perform(work, true).await,
-            },
-            Some(StepState::NotDone) | None => call.perform(work, false).await,
-        }
-    }
-}
-
-/// What an effect fails with. It becomes a [`NodeError`] by `?`.
-#[derive(Debug)]
-pub enum EffectError {
-    /// It began and was not seen to end: it may have taken place, or not.
-    Unknown(UnknownEffect),
-    /// The work itself failed, or could not be done as a step.
-    Failed(NodeError),
-}
-
-impl fmt::Display for EffectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            EffectError::Unknown(unknown) => unknown.fmt(f),
-            EffectError::Failed(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<NodeError> for EffectError {
-    fn from(error: NodeError) -> Self {
-        EffectError::Failed(error)
-    }
-}
-
-impl From<EffectError> for NodeError {
-    fn from(error: EffectError) -> Self {
-        match error {
-            EffectError::Unknown(unknown) => unknown.into(),
-            EffectError::Failed(error) => error,
-        }
-    }
-}
-
-/// An effect whose outcome is unknown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownEffect {
-    /// The id by which an operator settles it: [`crate::Runner::settle`].
-    pub id: String,
-    /// The name of the effect, with its index if it has one.
-    pub name: String,
-    /// The idempotency key that its work was given.
-    pub key: String,
-}
-
-impl fmt::Display for UnknownEffect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, name, key } = self;
-        write!(
-            f,
-            "the effect `{name}` began and was not seen to end, so it may have taken place; look for its key {key} and settle `{id}`"
-        )
-    }
-}
-
-impl From<UnknownEffect> for NodeError {
-    fn from(unknown: UnknownEffect) -> Self {
-        NodeError::permanent(unknown.to_string()).with_code("SW-X252")
-    }
-}
-
-/// What an operator found out about an effect whose outcome was unknown.
-#[derive(Clone, Debug)]
-pub struct Settlement(Option<Result<Vec<u8>, String>>);
-
-impl Settlement {
-    /// It took place, with this result; the type is the one that the work gives.
-    pub fn took_place(result: &(impl Serialize + ?Sized)) -> Self {
-        Self(Some(rmp_serde::to_vec_named(result).map_err(|error| error.to_string())))
-    }
-
-    /// It did not take place: do it when the activation runs again.
-    pub fn did_not_take_place() -> Self {
-        Self(None)
-    }
-
-    pub(crate) fn into_value(self) -> Result<Option<Vec<u8>>, String> {
-        self.0.transpose()
-    }
-}
-
 /// What steps and effects have in common.
-struct Call {
+pub(crate) struct Call {
     activation: Arc<Activation>,
     name: String,
     /// A hash of the declared input, or why there is none.
     input: Option<Result<ByteBuf, String>>,
-    class: EffectClass,
+    pub(crate) class: EffectClass,
     per_attempt: bool,
 }
 
@@ -295,27 +101,27 @@ impl fmt::Debug for Call {
 }
 
 impl Call {
-    fn new(activation: Arc<Activation>, name: String, class: EffectClass) -> Self {
+    pub(crate) fn new(activation: Arc<Activation>, name: String, class: EffectClass) -> Self {
         Self { activation, name, input: None, class, per_attempt: false }
     }
 
-    fn at(mut self, index: usize) -> Self {
+    pub(crate) fn at(mut self, index: usize) -> Self {
         self.name = format!("{}#{index}", self.name);
         self
     }
 
-    fn input(mut self, input: &(impl Serialize + ?Sized)) -> Self {
+    pub(crate) fn input(mut self, input: &(impl Serialize + ?Sized)) -> Self {
         self.input = Some(hash_of(input).map(ByteBuf::from));
         self
     }
 
-    fn key(&self) -> String {
-        key(&self.activation.run.thread, self.activation.id, &self.name)
+    pub(crate) fn key(&self) -> String {
+        key(&self.activation.run.thread, &self.activation.id.to_string(), &self.name)
     }
 
     /// Takes the name, and keeps the node from being dropped by a question while the step is at work. Never resolves
     /// once the node has asked: what is at work then ends, and nothing more begins.
-    async fn enter(&self) -> Result<InFlight, NodeError> {
+    pub(crate) async fn enter(&self) -> Result<InFlight, NodeError> {
         if self.activation.halting.load(Ordering::Acquire) {
             std::future::pending::<()>().await;
         }
@@ -334,7 +140,7 @@ impl Call {
     }
 
     /// What an earlier execution kept.
-    fn kept(&self) -> Result<Option<&StepState>, NodeError> {
+    pub(crate) fn kept(&self) -> Result<Option<&StepState>, NodeError> {
         let Some(step) = self.activation.steps.earlier(&self.name) else { return Ok(None) };
         let present = self.input.as_ref().and_then(|input| input.as_ref().ok());
         if step.input.as_ref() != present {
@@ -347,7 +153,7 @@ impl Call {
         Ok(Some(&step.state))
     }
 
-    fn read<T: Data>(&self, value: &[u8]) -> Result<T, NodeError> {
+    pub(crate) fn read<T: Data>(&self, value: &[u8]) -> Result<T, NodeError> {
         rmp_serde::from_slice(value).map_err(|error| self.unstorable("read", &error))
     }
 
@@ -356,13 +162,13 @@ impl Call {
         NodeError::permanent(message).with_code("SW-X254")
     }
 
-    fn unknown(&self) -> UnknownEffect {
+    pub(crate) fn unknown(&self) -> UnknownEffect {
         let id = format!("{}@{}", self.name, self.activation.id);
         UnknownEffect { id, name: self.name.clone(), key: self.key() }
     }
 
     /// Does the work of an effect; `begun` says that its beginning is already durable.
-    async fn perform<T: Data, Fut>(
+    pub(crate) async fn perform<T: Data, Fut>(
         &self,
         work: impl FnOnce(String) -> Fut,
         begun: bool,
@@ -388,7 +194,7 @@ impl Call {
         }
     }
 
-    async fn keep_result<T: Data>(&self, result: &T) -> Result<(), NodeError> {
+    pub(crate) async fn keep_result<T: Data>(&self, result: &T) -> Result<(), NodeError> {
         let value = rmp_serde::to_vec_named(result).map_err(|error| self.unstorable("stored", &error))?;
         self.keep(StepState::Finished(ByteBuf::from(value))).await
     }
@@ -416,9 +222,9 @@ impl Call {
 }
 
 /// A key that external systems can recognise repeated work by. SHA-256, cut to 128 bits.
-pub(crate) fn key(thread: &ThreadId, activation: ActivationId, name: &str) -> String {
+pub(crate) fn key(thread: &ThreadId, activation: &str, name: &str) -> String {
     let mut hasher = Sha256::new();
-    for part in [thread.as_str(), &activation.to_string(), name] {
+    for part in [thread.as_str(), activation, name] {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
@@ -462,7 +268,7 @@ fn feed_text(hasher: &mut Sha256, kind: u8, text: &str) {
 }
 
 /// A step that is at work. A node that asks is dropped only once there is none.
-struct InFlight(Arc<Activation>);
+pub(crate) struct InFlight(Arc<Activation>);
 
 impl InFlight {
     fn begin(activation: &Arc<Activation>) -> Self {
@@ -510,78 +316,6 @@ impl StepScope {
     }
 }
 
-type Reply = oneshot::Sender<Option<Failure>>;
-
-/// Where running nodes leave steps for their driver. Each waits for its reply, so there are never more than nodes run.
-pub(crate) struct Mailbox {
-    full: AtomicBool,
-    /// None once the drive is over.
-    letters: Mutex<Option<Vec<(Event, Reply)>>>,
-    driver: RunControl,
-}
-
-impl Mailbox {
-    pub(crate) fn new(driver: RunControl) -> Self {
-        Self { full: AtomicBool::new(false), letters: Mutex::new(Some(Vec::new())), driver }
-    }
-
-    fn send(&self, event: Event) -> oneshot::Receiver<Option<Failure>> {
-        let (reply, received) = oneshot::channel();
-        if let Some(letters) = lock(&self.letters).as_mut() {
-            letters.push((event, reply));
-        }
-        self.full.store(true, Ordering::Release);
-        self.driver.wake();
-        received
-    }
-
-    /// Whether something was left since the last look.
-    pub(crate) fn is_full(&self) -> bool {
-        self.full.load(Ordering::Acquire)
-    }
-}
-
-/// The driver's side: which nodes wait for which step.
-pub(crate) struct StepWaiters {
-    scope: Arc<RunScope>,
-    letters: VecDeque<(Event, Reply)>,
-    waiting: HashMap<(ActivationId, u32, String), Reply>,
-}
-
-impl StepWaiters {
-    pub(crate) fn new(scope: Arc<RunScope>) -> Self {
-        Self { scope, letters: VecDeque::new(), waiting: HashMap::new() }
-    }
-
-    /// The next step that a node left.
-    pub(crate) fn next(&mut self) -> Option<Event> {
-        let mailbox = &self.scope.mailbox;
-        if mailbox.is_full() && mailbox.full.swap(false, Ordering::AcqRel) {
-            self.letters.extend(lock(&mailbox.letters).iter_mut().flat_map(|letters| letters.drain(..)));
-        }
-        let (event, reply) = self.letters.pop_front()?;
-        if let Event::Stepped { activation, attempt, step } = &event {
-            self.waiting.insert((*activation, *attempt, step.name.clone()), reply);
-        }
-        Some(event)
-    }
-
-    /// Lets the node go on.
-    pub(crate) fn kept(&mut self, kept: StepKept) {
-        if let Some(reply) = self.waiting.remove(&(kept.activation, kept.attempt, kept.name)) {
-            // A node that was dropped meanwhile does not listen.
-            let _ = reply.send(kept.refused);
-        }
-    }
-}
-
-impl Drop for StepWaiters {
-    /// A task that outlives its drive is told so instead of waiting for ever.
-    fn drop(&mut self) {
-        *lock(&self.scope.mailbox.letters) = None;
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -55,7 +55,9 @@ impl Execution {
             self.commit_failure = failure;
             return Ok(commits);
         }
-        let Progress::Finished { decision, .. } = &self.slots[index as usize].progress else {
+        let slot = &self.slots[index as usize];
+        let posts = slot.posts.as_slice();
+        let Progress::Finished { decision, .. } = &slot.progress else {
             return Ok(false);
         };
         let route =
@@ -69,6 +71,7 @@ impl Execution {
                 route: route(false)?,
                 commit,
                 failure: None,
+                posts,
             };
             match journal::encode(&writer::record(&self.plan, now_ms, body)) {
                 Ok(bytes) => {
@@ -88,6 +91,7 @@ impl Execution {
             route: route(true)?,
             commit: None,
             failure: failure.as_ref(),
+            posts,
         };
         let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
         self.writer.push(EntryKind::Record, bytes);
@@ -123,7 +127,9 @@ impl Execution {
     pub(super) fn committed(&mut self, now_ms: u64) -> Result<(), Refused> {
         let (superstep, seq) = (self.superstep, if self.journals() { self.last_seq() } else { 0 });
         self.emit(|_| Notice::Committed { superstep, seq });
+        self.collect_posts();
         self.enter(superstep + 1);
+        self.hand_out_posts(now_ms)?;
         if self.journals() && (self.writer.snapshot_due(&self.options) || self.writer.references.incomplete) {
             self.write_snapshot(now_ms)?;
         }

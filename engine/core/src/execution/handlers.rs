@@ -62,6 +62,7 @@ impl Execution {
         self.draining = false;
         self.emit(|_| Notice::RunOpened { run, resumed: false });
         self.enter(superstep);
+        self.hand_out_posts(now_ms)?;
         self.go_on(now_ms)
     }
 
@@ -79,6 +80,7 @@ impl Execution {
         if let Some(run) = self.run.clone() {
             self.emit(|_| Notice::RunOpened { run, resumed: true });
         }
+        self.hand_out_posts(now_ms)?;
         if self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
             // The last commit failed and its cause may be mended in this build.
             self.commit_again(now_ms)
@@ -158,6 +160,7 @@ impl Execution {
         let slot = &mut self.slots[index as usize];
         slot.progress = Progress::Failed(Box::new(failure.clone()));
         slot.steps.attempt_failed();
+        slot.posts.clear();
         let node = slot.node;
         self.leave_running();
         self.emit(|_| Notice::NodeFailed { activation, node, attempt, failure: Arc::new(failure) });
@@ -262,7 +265,10 @@ impl Execution {
         self.cancelled = true;
         self.slots.clear();
         self.count_unsettled();
-        self.gated.retain(|(_, action)| !matches!(action, Gated::Run(_) | Gated::Stop(_)));
+        self.gated
+            .retain(|(_, action)| !matches!(action, Gated::Run(_) | Gated::Stop(_) | Gated::Deliver(_)));
+        // What is under way is ended with the drive; whoever takes the thread up next delivers it again.
+        self.outbox.iter_mut().for_each(|pending| pending.handed_out = false);
         self.stop(now_ms, Outcome::Cancelled)
     }
 }

@@ -19,6 +19,7 @@ mod advance;
 mod commit;
 mod fold;
 mod handlers;
+mod outbox;
 mod recover;
 mod replay;
 mod slot;
@@ -41,13 +42,14 @@ pub use view::{StepView, ThreadView};
 
 use self::advance::{Advance, Counters};
 use self::fold::References;
+use self::outbox::Pending;
 use self::slot::{Progress, Slot};
 use self::writer::Writer;
 use crate::cell::{Snapshot, StateCell, UpdateValue};
 use crate::failure::Failure;
 use crate::graph::Plan;
 use crate::ids::{ActivationId, RunId, Seq};
-use crate::journal::{self, Body, FrameError};
+use crate::journal::{self, Body, FrameError, StoredPost};
 use crate::route::{Decision, Payloads};
 
 /// One thread of one graph.
@@ -68,6 +70,7 @@ pub struct Execution {
     /// Whether the failed commit had begun to fold, so that the cell's value means nothing.
     half_folded: bool,
     exhausted: Option<crate::ids::EdgeIx>,
+    outbox: Vec<Pending>,
     cancelled: bool,
     drained: bool,
     /// Whether a driver drives: between an accepted start or resume and the stop.
@@ -83,6 +86,7 @@ enum Gated {
     Run(u32),
     Emit(Notice),
     Kept(Box<StepKept>),
+    Deliver(Arc<StoredPost>),
     Stop(Outcome),
 }
 
@@ -93,6 +97,7 @@ impl std::fmt::Debug for Execution {
             .field("run", &self.run)
             .field("superstep", &self.superstep)
             .field("slots", &self.slots)
+            .field("outbox", &self.outbox)
             .finish_non_exhaustive()
     }
 }
@@ -116,6 +121,7 @@ impl Execution {
             commit_failure: None,
             half_folded: false,
             exhausted: None,
+            outbox: Vec::new(),
             cancelled: false,
             drained: false,
             driving: false,
@@ -183,6 +189,9 @@ impl Execution {
                 self.answer_rejected(now_ms, activation, attempt, &name, reason)
             }
             Event::Stepped { activation, attempt, step } => self.stepped(now_ms, activation, attempt, step),
+            Event::Posted { activation, attempt, items } => self.posted(now_ms, activation, attempt, items),
+            Event::Delivered { id, delivered } => self.delivered(now_ms, &id, delivered),
+            Event::Deliver => self.deliver(now_ms),
             Event::Settled { effect, value } => self.settled(now_ms, &effect, value),
             Event::Answered { interrupt, value } => self.answered(now_ms, &interrupt, value),
             Event::Persisted { seq } => {
@@ -208,6 +217,7 @@ impl Execution {
     fn open_gate(&self, gated: Gated) -> Action {
         match gated {
             Gated::Emit(notice) => Action::Emit(notice),
+            Gated::Deliver(post) => Action::Deliver(post),
             Gated::Kept(kept) => Action::StepKept(kept),
             Gated::Stop(outcome) => Action::Stop(outcome),
             Gated::Run(place) => {

@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 use super::advance::Counters;
 use super::slot::{Progress, Slot};
 use super::types::{Entry, EntryKind, Options};
-use super::{Execution, steps, writer};
+use super::{Execution, outbox, steps, writer};
 use crate::cell::{CellError, StateCell, UpdateValue};
 use crate::failure::Failure;
 use crate::graph::Plan;
@@ -134,6 +134,7 @@ impl Recovery {
             }
             ranges.extend(slot.steps.iter().filter_map(steps::held_by).map(|seq| (seq, seq)));
         }
+        ranges.extend(body.outbox.iter().filter_map(outbox::held_by).map(|seq| (seq, seq)));
         ranges.retain(|(from, to)| from <= to && *to < *at);
         ranges.sort_unstable();
         let mut merged: Vec<(Seq, Seq)> = Vec::new();
@@ -259,6 +260,7 @@ impl Execution {
             .into_iter()
             .map(|image| self.load_slot(seq, image, referenced))
             .collect::<Result<_, _>>()?;
+        self.load_outbox(body.outbox, referenced)?;
         self.writer.next_seq = seq + 1;
         Ok(())
     }
@@ -294,6 +296,7 @@ impl Execution {
     fn load_slot(&self, at: Seq, image: SlotImage, entries: &[Entry]) -> Result<Slot, RecoverError> {
         self.known_node(at, image.node)?;
         countable(at, u64::from(image.attempts) << 32)?;
+        let mut posts = image.posts;
         let progress = match image.state {
             SlotState::Ready => Progress::Ready,
             SlotState::Failed(failure) => Progress::Failed(Box::new(failure)),
@@ -305,12 +308,13 @@ impl Execution {
             }
             SlotState::Finished { seq, .. } => {
                 let record: Record = read(find(entries, seq)?)?;
-                let Body::Finished { update, route, .. } = record.body else {
+                let Body::Finished { update, route, posts: posted, .. } = record.body else {
                     return Err(RecoverError::Inconsistent {
                         seq,
                         what: "it should finish an activation".to_owned(),
                     });
                 };
+                posts = posted;
                 let decision = route.map(|route| self.decision(seq, image.node, route)).transpose()?;
                 Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq }
             }
@@ -324,6 +328,7 @@ impl Execution {
             progress,
             answers: image.answers,
             steps,
+            posts,
         })
     }
 

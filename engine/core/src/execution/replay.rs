@@ -16,12 +16,13 @@ impl Execution {
         let inconsistent = |what: &str| RecoverError::Inconsistent { seq, what: what.to_owned() };
         match body {
             Body::Opened(opened) => self.replay_opened(seq, *opened),
-            Body::Finished { index, attempt, update, route, commit, failure } => {
+            Body::Finished { index, attempt, update, route, commit, failure, posts } => {
                 let node = self.slot_mut(seq, index)?.node;
                 let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
                 let slot = self.slot_mut(seq, index)?;
                 slot.attempts = attempt;
                 slot.steps.clear();
+                slot.posts = posts;
                 slot.progress =
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
@@ -52,21 +53,14 @@ impl Execution {
                 Ok(())
             }
             Body::AnswerRejected { attempt, interrupt, reason } => {
-                let answered = |slot: &&mut Slot| slot.answers.iter().any(|(asked, _)| asked.id == interrupt);
-                let slot =
-                    self.slots.iter_mut().find(answered).ok_or_else(|| inconsistent("no such answer"))?;
-                let name = slot
-                    .answers
-                    .iter()
-                    .find(|(asked, _)| asked.id == interrupt)
-                    .map(|(asked, _)| asked.name.clone());
-                countable(seq, u64::from(attempt) << 32)?;
-                slot.attempts = attempt;
-                slot.reject_answer(&name.unwrap_or_default(), &reason);
-                Ok(())
+                self.replay_rejected(seq, attempt, &interrupt, &reason)
             }
             Body::Step { index, step, .. } | Body::Settled { index, step } => {
                 self.slot_mut(seq, index)?.steps.keep(step, seq);
+                Ok(())
+            }
+            Body::Delivered { id } => {
+                self.outbox.retain(|pending| pending.post.id != id);
                 Ok(())
             }
             Body::Committed { commit, failure } => {
@@ -86,6 +80,25 @@ impl Execution {
                 Ok(())
             }
         }
+    }
+
+    fn replay_rejected(
+        &mut self,
+        seq: Seq,
+        attempt: u32,
+        interrupt: &str,
+        reason: &str,
+    ) -> Result<(), RecoverError> {
+        countable(seq, u64::from(attempt) << 32)?;
+        for slot in &mut self.slots {
+            let answered = slot.answers.iter().find(|(asked, _)| asked.id == interrupt);
+            if let Some(name) = answered.map(|(asked, _)| asked.name.clone()) {
+                slot.attempts = attempt;
+                slot.reject_answer(&name, reason);
+                return Ok(());
+            }
+        }
+        Err(RecoverError::Inconsistent { seq, what: "no such answer".to_owned() })
     }
 
     fn replay_opened(&mut self, seq: Seq, opened: Opened) -> Result<(), RecoverError> {
@@ -115,6 +128,7 @@ impl Execution {
         let references = Some(&mut self.writer.references);
         fold::fold(&self.plan, self.cell.as_mut(), references, &mut self.slots)
             .map_err(|failure| RecoverError::Fold { seq, failure })?;
+        self.collect_posts();
         self.enter_recorded(seq, commit)
     }
 

@@ -9,7 +9,7 @@ use super::types::{Answer, Interrupt};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
 use crate::ids::{NodeIx, Seq};
-use crate::journal::StoredInterrupt;
+use crate::journal::{StoredInterrupt, StoredPost};
 use crate::payload::Payload;
 use crate::route::Decision;
 
@@ -55,6 +55,8 @@ pub(super) struct Slot {
     pub(super) progress: Progress,
     pub(super) answers: Vec<(StoredInterrupt, ByteBuf)>,
     pub(super) steps: Steps,
+    /// What it posted, until the superstep is committed.
+    pub(super) posts: Vec<StoredPost>,
 }
 
 impl Slot {
@@ -66,6 +68,7 @@ impl Slot {
             progress: Progress::Ready,
             answers: Vec::new(),
             steps: Steps::default(),
+            posts: Vec::new(),
         }
     }
 

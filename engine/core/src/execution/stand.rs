@@ -93,7 +93,7 @@ impl Execution {
 
     /// Stops the drive if nothing runs any more.
     pub(super) fn settle(&mut self, now_ms: u64) -> Result<(), Refused> {
-        if !self.driving || self.running > 0 {
+        if !self.driving || self.running > 0 || self.delivers() {
             return Ok(());
         }
         match self.status() {
@@ -152,6 +152,7 @@ impl Execution {
             values: ByteBuf::from(values),
             references,
             self_contained,
+            outbox: self.outbox_image(),
         };
         let bytes = match journal::encode(&body) {
             Ok(bytes) => bytes,
@@ -186,6 +187,8 @@ impl Execution {
             slot.input.encode().map_err(|reason| FrameError::Malformed { reason })?.map(ByteBuf::from);
         let answers = slot.answers.clone();
         let steps = slot.steps.image();
-        Ok(SlotImage { node: slot.node, input, attempts: slot.attempts, state, answers, steps })
+        let held = matches!(slot.progress, Progress::Finished { seq, .. } if seq > 0);
+        let posts = if held { Vec::new() } else { slot.posts.clone() };
+        Ok(SlotImage { node: slot.node, input, attempts: slot.attempts, state, answers, steps, posts })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cell::{CellError, Snapshot, UpdateValue};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
-use crate::journal::{FrameError, StoredStep};
+use crate::journal::{FrameError, StoredPost, StoredStep};
 use crate::payload::Payload;
 use crate::route::Decision;
 
@@ -79,6 +79,24 @@ pub enum Event {
         /// The step.
         step: StoredStep,
     },
+    /// A running node posted items; reported before its end. Each is a kind and a payload in MessagePack.
+    Posted {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+        /// The items.
+        items: Vec<(String, Vec<u8>)>,
+    },
+    /// An attempt to deliver an item of the outbox ended.
+    Delivered {
+        /// The item's id.
+        id: String,
+        /// Whether it was delivered; if not, it is handed out again when the thread is next taken up.
+        delivered: bool,
+    },
+    /// Deliver what is left in the outbox, and run nothing.
+    Deliver,
     /// Somebody says how an effect ended whose outcome is unknown.
     Settled {
         /// The effect's id.
@@ -104,6 +122,8 @@ pub enum Action {
     Persist(Entry),
     /// Run a node.
     Run(Task),
+    /// Deliver an item of the outbox; report [`Event::Delivered`].
+    Deliver(Arc<StoredPost>),
     /// Let a node go on that waits for a step to be kept.
     StepKept(Box<StepKept>),
     /// Tell whoever watches.

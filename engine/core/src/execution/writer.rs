@@ -16,6 +16,7 @@ use crate::graph::{Plan, PlanNode};
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
     self, Arrival, Body, Branched, ChosenRoute, Crossing, FrameError, NodeTable, Record, StoredChannel,
+    StoredPost,
 };
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
@@ -124,6 +125,8 @@ pub(super) enum HotBody<'a> {
         commit: Option<HotCommit<'a>>,
         #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
         failure: Option<&'a Failure>,
+        #[serde(rename = "o", skip_serializing_if = "<[StoredPost]>::is_empty")]
+        posts: &'a [StoredPost],
     },
     #[serde(rename = "c")]
     Committed {

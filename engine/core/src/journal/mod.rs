@@ -4,11 +4,13 @@
 //! answers) are stored as their own self-describing bytes inside it.
 
 mod frame;
+mod post;
 mod record;
 mod snapshot;
 mod step;
 
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
+pub use post::{PostImage, StoredPost};
 pub use record::{
     Arrival, Body, Branched, ChosenRoute, Commit, Crossing, NodeTable, Opened, Planned, Record,
     StoredChannel, StoredInterrupt, Token,

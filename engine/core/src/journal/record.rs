@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::post::StoredPost;
 use super::step::StoredStep;
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId};
@@ -52,6 +53,9 @@ pub enum Body {
         /// Why the superstep could not be committed, if it could not.
         #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
+        /// What it wants delivered once the superstep is durable.
+        #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+        posts: Vec<StoredPost>,
     },
     /// An attempt failed.
     #[serde(rename = "e")]
@@ -124,6 +128,13 @@ pub enum Body {
         /// The effect as it stands now.
         #[serde(rename = "s")]
         step: StoredStep,
+    },
+    /// An item of the outbox was delivered.
+    #[serde(rename = "m")]
+    Delivered {
+        /// The item's id.
+        #[serde(rename = "i")]
+        id: String,
     },
     /// The superstep was committed on its own, after an earlier attempt at it had failed.
     #[serde(rename = "c")]

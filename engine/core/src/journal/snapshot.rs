@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::post::{PostImage, StoredPost};
 use super::record::{ChosenRoute, Crossing, NodeTable, StoredInterrupt, Token};
 use super::step::StoredStep;
 use crate::failure::Failure;
@@ -62,6 +63,9 @@ pub struct SnapshotBody {
     /// Whether `values` also holds the channels that are usually referenced, so that nothing before is needed.
     #[serde(rename = "w", default)]
     pub self_contained: bool,
+    /// Items of the outbox that are not known to be delivered.
+    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+    pub outbox: Vec<PostImage>,
 }
 
 /// The entries that wrote one channel, oldest first, as closed ranges.
@@ -96,6 +100,9 @@ pub struct SlotImage {
     /// Its steps, in the order in which they came to be.
     #[serde(rename = "t", default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepImage>,
+    /// What it posted, if it has finished and no entry holds that.
+    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+    pub posts: Vec<StoredPost>,
 }
 
 /// One step in a snapshot. Results are not copied from snapshot to snapshot where an entry holds them.

@@ -11,6 +11,7 @@ mod failures;
 mod journal;
 mod merging;
 mod mistakes;
+mod outbox;
 mod panics;
 mod parallel;
 mod questions;

@@ -115,7 +115,7 @@ impl World {
                     self.acked
                 ));
             }
-            Action::Emit(_) => {}
+            Action::Emit(_) | Action::Deliver(_) => {}
             Action::StepKept(kept) => self.kept(process, *kept)?,
             Action::Stop(outcome) => self.stop(process, &outcome)?,
         }

@@ -16,10 +16,19 @@ pub(super) struct Running {
     pub(super) task: Task,
     /// The step that it is at.
     place: usize,
-    /// The step that it waits for, and the entry that has to be durable first.
-    waits: Option<(String, Seq)>,
+    /// The step that it waits for.
+    waits: Option<Waits>,
     /// Whether it is in the middle of an effect whose beginning is durable.
     begun: bool,
+}
+
+/// A step that was reported.
+struct Waits {
+    name: String,
+    /// The entry that has to be durable first.
+    behind: Seq,
+    /// Whether it only begins.
+    begins: bool,
 }
 
 /// What happened outside, whatever the journal says.
@@ -131,6 +140,7 @@ impl World {
         if self.options.journaling == Journaling::AtEnd && state == StepState::Started {
             self.watch.effect_begins();
         }
+        let begins = state == StepState::Started;
         let stored = StoredStep {
             name: step.name.clone(),
             input: None,
@@ -141,7 +151,7 @@ impl World {
         self.report(process, Event::Stepped { activation, attempt, step: stored })?;
         let behind =
             if self.options.journaling == Journaling::Off { 0 } else { process.execution.last_seq() };
-        process.running[index].waits = Some((step.name.clone(), behind));
+        process.running[index].waits = Some(Waits { name: step.name.clone(), behind, begins });
         Ok(Next::Later)
     }
 
@@ -156,23 +166,18 @@ impl World {
             |running: &&mut Running| running.task.activation == activation && running.task.attempt == attempt;
         // A run that was cancelled has dropped its nodes.
         let Some(running) = process.running.iter_mut().find(of) else { return Ok(()) };
-        let Some((_, behind)) = running.waits.take().filter(|(waits, _)| *waits == name) else {
+        let Some(waits) = running.waits.take().filter(|waits| waits.name == name) else {
             return Err(format!(
                 "{activation} is let go on behind the step {name}, for which it does not wait"
             ));
         };
-        if behind > self.acked {
+        if waits.behind > self.acked {
             return Err(format!(
-                "{activation} goes on behind the step {name} before entry {behind} is durable (durable: {})",
-                self.acked
+                "{activation} goes on behind the step {name} before entry {} is durable (durable: {})",
+                waits.behind, self.acked
             ));
         }
-        let state = running.task.state.clone().downcast().unwrap_or_default();
-        let input = super::process::input(&running.task)?;
-        let visit = Visit { node: running.task.node, activation, input, state: &state };
-        let steps = self.scenario.script.steps(&visit);
-        let at_most_once = steps.get(running.place).is_some_and(|step| step.class == EffectClass::AtMostOnce);
-        if at_most_once && !running.begun && !self.outside.effects.contains_key(&(activation, name.clone())) {
+        if waits.begins {
             running.begun = true;
             return Ok(());
         }

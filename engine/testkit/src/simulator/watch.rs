@@ -155,7 +155,7 @@ impl Watch {
     }
 
     fn record(&mut self, seq: Seq, body: &Body) -> Result<(), String> {
-        if !self.open && !matches!(body, Body::Opened(_)) {
+        if !self.open && !matches!(body, Body::Opened(_) | Body::Delivered { .. }) {
             return Err("a record of a run that is over or was never begun".to_owned());
         }
         match body {
@@ -195,13 +195,7 @@ impl Watch {
                 let index = activation_of(interrupt).ok_or("an interrupt without an activation")?;
                 self.settle(seq, index, Slot::Waiting(interrupt.clone()))?;
             }
-            // A step changes nothing about what may run; that it is kept is checked outside the journal.
-            Body::Step { index, .. } | Body::Settled { index, .. } => match self.slots.get(*index as usize) {
-                Some(Slot::Finished) | None => {
-                    return Err(format!("a step of the activation {index}, which is not open"));
-                }
-                Some(_) => {}
-            },
+            Body::Step { index, .. } | Body::Settled { index, .. } => self.step(*index)?,
             Body::Committed { commit, .. } => {
                 if self.slots.iter().any(|slot| *slot != Slot::Finished) {
                     return Err("a commit of a superstep that is not finished".to_owned());
@@ -221,9 +215,19 @@ impl Watch {
                 self.settled = seq;
                 self.slots.clear();
             }
-            Body::Drained => {}
+            Body::Drained | Body::Delivered { .. } => {}
         }
         Ok(())
+    }
+
+    /// A step changes nothing about what may run; that it is kept is checked outside the journal.
+    fn step(&self, index: u32) -> Result<(), String> {
+        match self.slots.get(index as usize) {
+            Some(Slot::Finished) | None => {
+                Err(format!("a step of the activation {index}, which is not open"))
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     fn finish(&mut self, seq: Seq, index: u32) -> Result<(), String> {
