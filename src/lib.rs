@@ -63,4 +63,7 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/effects.md")]
     struct Effects;
+
+    #[doc = include_str!("../docs/guides/interrupts.md")]
+    struct Interrupts;
 }

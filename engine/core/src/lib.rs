@@ -36,8 +36,8 @@ pub use cell::{CellError, Snapshot, StateCell, TypedCell, UpdateValue};
 pub use channel::{Appendable, Channel, Reducer, Summable, Unionable, Write, upsert};
 pub use command::{Command, IntoCommand};
 pub use execution::{
-    Action, Answer, Entry, EntryKind, Event, Execution, Interrupt, Journaling, Limits, Notice, Observe,
-    Options, Outcome, RecoverError, Recovery, Refused, Status, StepKept, StepView, Task, ThreadView,
+    Action, Answer, Asking, Entry, EntryKind, Event, Execution, Interrupt, Journaling, Limits, Notice,
+    Observe, Options, Outcome, RecoverError, Recovery, Refused, Status, StepKept, StepView, Task, ThreadView,
     panic_text,
 };
 pub use failure::{Failure, FailureKind};

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use statewright_engine_core::graph::NodeSpec;
 use statewright_engine_core::journal::{self, Body, Crossing, FORMAT, FrameError, Record, SnapshotBody};
 use statewright_engine_core::{
-    Action, Channel, EdgeIx, EffectClass, Entry, EntryKind, Event, Execution, Failure, FailureKind, NodeIx,
-    Options, Outcome, Plan, Recovery, Reducer, Seq, State, StateSchema, StepState, StoredStep, Task,
+    Action, Asking, Channel, EdgeIx, EffectClass, Entry, EntryKind, Event, Execution, Failure, FailureKind,
+    NodeIx, Options, Outcome, Plan, Recovery, Reducer, Seq, State, StateSchema, StepState, StoredStep, Task,
     Topology, TypedCell, Update, UpdateValue, Wire, Write,
 };
 
@@ -133,7 +133,12 @@ fn journal() -> Vec<Entry> {
                                 StoredStep { name: name.to_owned(), input, class, per_attempt: false, state };
                             execution.handle(3, Event::Stepped { activation, attempt, step }).unwrap();
                         }
-                        Event::Asked { activation, attempt, name: "q".to_owned(), question: vec![0xc0] }
+                        let asking = |name: &str| Asking {
+                            name: name.to_owned(),
+                            question: vec![0xc0],
+                            expiry: Some((1000, vec![0xc0])),
+                        };
+                        Event::Asked { activation, attempt, questions: vec![asking("q"), asking("r")] }
                     }
                     _ => {
                         let update = MiniUpdate { log: vec![executions, 7], title: Write::Keep };

@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::task::AtomicWaker;
 use serde::Serialize;
-use statewright_engine_core::{ActivationId, Answer, Data, NodeIx, Plan, RunId, StoredStep, ThreadId};
+use statewright_engine_core::{
+    ActivationId, Answer, Asking, Data, NodeIx, Plan, RunId, StoredStep, ThreadId,
+};
 
 use crate::events::{EventSender, Item, RunEvent};
 use crate::mailbox::Mailbox;
 use crate::outbox::Posts;
+use crate::question::or_halt;
 use crate::step::StepScope;
 
 /// The context of one execution of a node over the state `S` with the input `I`.
@@ -37,8 +40,8 @@ pub(crate) struct Activation {
     pub(crate) waker: AtomicWaker,
     /// Set after `halt`, so that an execution that goes on, as nearly all do, takes no lock.
     pub(crate) halting: AtomicBool,
-    /// What stopped the node, set before it waits for ever.
-    pub(crate) halt: Mutex<Option<Box<Halt>>>,
+    /// What stopped the node, set before it waits for ever; several questions if it asked them at once.
+    pub(crate) halts: Mutex<Vec<Halt>>,
 }
 
 /// Everything that the executions of one drive share.
@@ -55,7 +58,7 @@ pub(crate) struct RunScope {
 #[derive(Debug)]
 pub(crate) enum Halt {
     /// It asked a question that has no answer.
-    Asked { name: String, question: Vec<u8> },
+    Asked(Asking),
     /// It asked a question that cannot be written down.
     Unaskable { name: String, reason: String },
     /// The answer that it was given does not fit.
@@ -75,7 +78,7 @@ impl Activation {
             posts: Posts::default(),
             waker: AtomicWaker::new(),
             halting: AtomicBool::new(false),
-            halt: Mutex::new(None),
+            halts: Mutex::new(Vec::new()),
         })
     }
 
@@ -92,23 +95,23 @@ impl Activation {
         self.steps.begin(steps);
         self.posts.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         if std::mem::take(self.halting.get_mut()) {
-            *self.halt.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+            self.halts.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         }
     }
 
-    /// The node will not go on: the first reason counts.
-    fn stop(&self, halt: Halt) {
-        self.halt.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| Box::new(halt));
+    /// The node will not go on.
+    pub(crate) fn stop(&self, halt: Halt) {
+        self.halts.lock().unwrap_or_else(PoisonError::into_inner).push(halt);
         self.halting.store(true, Ordering::Release);
         self.waker.wake();
     }
 
     /// Why the node will not go on, if it will not.
-    pub(crate) fn halted(&self) -> Option<Box<Halt>> {
+    pub(crate) fn halted(&self) -> Option<Vec<Halt>> {
         if !self.halting.load(Ordering::Acquire) {
             return None;
         }
-        self.halt.lock().unwrap_or_else(PoisonError::into_inner).take()
+        Some(std::mem::take(&mut *self.halts.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
@@ -164,31 +167,16 @@ impl<S, I> Ctx<S, I> {
     /// once its siblings are done. When the answer is in, the node runs again from its top and the same call returns
     /// it, so what stands before it should be cheap or harmless to repeat. No error handling can swallow a pause.
     ///
-    /// Answers are found by `name`; an answer that is not an `A` opens the question again and says why.
+    /// Questions that are asked at once, as by `tokio::join!`, are all stored before the pause, and the node runs again
+    /// when all of them are answered. Answers are found by `name`; an answer that is not an `A` opens the question
+    /// again and says why.
     pub fn ask<A: Data, Q: Serialize + ?Sized>(
         &self,
         name: &str,
         question: &Q,
     ) -> impl Future<Output = A> + Send + use<A, Q, S, I> {
-        let answers = self.activation.answers.as_deref().unwrap_or_default();
-        let answered = match answers.iter().find(|answer| answer.name == name) {
-            Some(answer) => rmp_serde::from_slice::<A>(&answer.value)
-                .map_err(|error| Halt::Rejected { name: name.to_owned(), reason: error.to_string() }),
-            None => Err(match rmp_serde::to_vec_named(question) {
-                Ok(question) => Halt::Asked { name: name.to_owned(), question },
-                Err(error) => Halt::Unaskable { name: name.to_owned(), reason: error.to_string() },
-            }),
-        };
-        let activation = self.activation.clone();
-        async move {
-            match answered {
-                Ok(answer) => answer,
-                Err(halt) => {
-                    activation.stop(halt);
-                    std::future::pending().await
-                }
-            }
-        }
+        let answered = self.answered(name.to_owned(), question, None, |_: &A| Ok(()));
+        or_halt(self.activation.clone(), answered)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::events::{EventSender, RunEvent};
 use crate::mailbox::{Mailbox, StepWaiters};
 use crate::node::{ErasedNode, NodeOutput};
 use crate::outbox::Postman;
+use crate::question::halted;
 use crate::runner::{Clock, Runner};
 
 /// Drives one execution until it stops.
@@ -265,18 +266,7 @@ impl<S: State> Driver<S> {
                 tracing::error!(%activation, attempt, code = %failure.code, "{failure}");
                 Event::Failed { activation, attempt, failure }
             }
-            End::Halted(halt) => match *halt {
-                Halt::Asked { name, question } => Event::Asked { activation, attempt, name, question },
-                Halt::Unaskable { name, reason } => {
-                    let message = format!(
-                        "the question `{name}` cannot be stored: {reason}; it must serialise to MessagePack"
-                    );
-                    Event::Failed { activation, attempt, failure: Failure::permanent("SW-X234", message) }
-                }
-                Halt::Rejected { name, reason } => {
-                    Event::AnswerRejected { activation, attempt, name, reason }
-                }
-            },
+            End::Halted(halts) => halted(activation, attempt, halts),
         })
     }
 }
@@ -300,7 +290,7 @@ struct Ended {
 
 enum End {
     Returned(NodeOutput),
-    Halted(Box<Halt>),
+    Halted(Vec<Halt>),
     Panicked(String),
 }
 

@@ -23,6 +23,7 @@ mod mailbox;
 mod memory;
 mod node;
 mod outbox;
+mod question;
 mod runner;
 mod step;
 
@@ -38,6 +39,7 @@ pub use ids::random_id;
 pub use memory::MemoryCheckpointer;
 pub use node::Node;
 pub use outbox::Delivery;
+pub use question::{Pose, Question};
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 /// What the derive macros name. Not for use by hand: it may change in any release.
 #[doc(hidden)]

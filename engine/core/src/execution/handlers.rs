@@ -8,7 +8,7 @@ use serde_bytes::{ByteBuf, Bytes};
 
 use super::advance::{self, Counters, panic_text};
 use super::slot::{Progress, Slot};
-use super::types::{EntryKind, Journaling, Notice, Observe, Outcome, Refused};
+use super::types::{Asking, EntryKind, Journaling, Notice, Observe, Outcome, Refused};
 use super::writer::{self, HotBody, HotCommit, HotOpened, HotTable};
 use super::{Execution, Gated};
 use crate::cell::UpdateValue;
@@ -75,6 +75,7 @@ impl Execution {
             .collect();
         self.write(now_ms, || Body::Resumed { granted: granted.clone() })?;
         self.take_up(&granted);
+        self.expire(now_ms)?;
         self.driving = true;
         self.draining = false;
         if let Some(run) = self.run.clone() {
@@ -172,29 +173,54 @@ impl Execution {
         now_ms: u64,
         activation: ActivationId,
         attempt: u32,
-        name: String,
-        question: Vec<u8>,
+        questions: Vec<Asking>,
     ) -> Result<(), Refused> {
-        if !self.is_running(activation, attempt) {
+        if !self.is_running(activation, attempt) || questions.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.fits(name.len() + question.len()) {
-            let failure =
-                Failure::permanent(error.code(), format!("the question `{name}` cannot be stored: {error}"));
-            return self.failed(now_ms, activation, attempt, failure);
+        for Asking { name, question, expiry } in &questions {
+            let default = expiry.as_ref().map_or(0, |(_, default)| default.len());
+            if let Err(error) = self.fits(name.len() + question.len() + default) {
+                let message = format!("the question `{name}` cannot be stored: {error}");
+                return self.failed(now_ms, activation, attempt, Failure::permanent(error.code(), message));
+            }
         }
-        let id = format!("{name}@{activation}");
-        let asked = StoredInterrupt { id, name, question: ByteBuf::from(question) };
         let index = activation.index;
-        self.write(now_ms, || Body::Asked { index, attempt, interrupt: asked.clone() })?;
-        let slot = &mut self.slots[index as usize];
-        slot.progress = Progress::waiting(asked, None);
-        let interrupt = slot.open_question();
-        self.leave_running();
-        if let Some(interrupt) = interrupt {
-            self.emit(|_| Notice::Asked { interrupt: Arc::new(interrupt) });
+        for Asking { name, question, expiry } in questions {
+            let (after_ms, default) = expiry.unzip();
+            let asked = StoredInterrupt {
+                id: format!("{name}@{activation}"),
+                name,
+                question: ByteBuf::from(question),
+                deadline_ms: after_ms.map(|after_ms| now_ms.saturating_add(after_ms)),
+                default: default.map(ByteBuf::from),
+            };
+            self.write(now_ms, || Body::Asked { index, attempt, interrupt: asked.clone() })?;
+            self.slots[index as usize].ask(asked);
         }
+        self.leave_running();
+        self.tell_questions(index);
         self.settle(now_ms)
+    }
+
+    fn tell_questions(&mut self, index: u32) {
+        let open: Vec<_> = self.slots[index as usize].open_questions().map(Arc::new).collect();
+        for interrupt in open {
+            self.emit(|_| Notice::Asked { interrupt });
+        }
+    }
+
+    /// Questions whose time is over are answered by their defaults.
+    fn expire(&mut self, now_ms: u64) -> Result<(), Refused> {
+        for place in 0..self.slots.len() {
+            for (interrupt, value) in self.slots[place].expired(now_ms) {
+                let (id, default) = (interrupt.clone(), value.clone());
+                self.write(now_ms, || Body::Answered { interrupt: id, value: default })?;
+                self.slots[place].answer(&interrupt, value);
+            }
+        }
+        self.count_unsettled();
+        Ok(())
     }
 
     pub(super) fn answer_rejected(
@@ -211,21 +237,21 @@ impl Execution {
         let slot = &mut self.slots[activation.index as usize];
         let reason = crate::failure::shortened(reason);
         let Some(interrupt) = slot.reject_answer(name, &reason) else { return Ok(()) };
-        let open = slot.open_question();
         self.leave_running();
         self.write(now_ms, || Body::AnswerRejected { attempt, interrupt, reason })?;
-        if let Some(open) = open {
-            self.emit(|_| Notice::Asked { interrupt: Arc::new(open) });
-        }
+        self.tell_questions(activation.index);
         self.settle(now_ms)
     }
 
     pub(super) fn answered(&mut self, now_ms: u64, id: &str, value: Vec<u8>) -> Result<(), Refused> {
         let place = self.question(id)?;
         self.fits(value.len())?;
+        if self.slots[place].expired(now_ms).iter().any(|(expired, _)| expired == id) {
+            return Err(Refused::Expired { id: id.to_owned() });
+        }
         let value = ByteBuf::from(value);
         self.write(now_ms, || Body::Answered { interrupt: id.to_owned(), value: value.clone() })?;
-        self.slots[place].answer(value);
+        self.slots[place].answer(id, value);
         self.count_unsettled();
         if self.driving && !self.draining {
             self.run_ready();

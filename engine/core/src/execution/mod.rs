@@ -35,7 +35,7 @@ use std::sync::Arc;
 pub use advance::panic_text;
 pub use recover::{RecoverError, Recovery};
 pub use types::{
-    Action, Answer, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
+    Action, Answer, Asking, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
     Outcome, Refused, Status, StepKept, Task,
 };
 pub use view::{StepView, ThreadView};
@@ -182,8 +182,8 @@ impl Execution {
             Event::Failed { activation, attempt, failure } => {
                 self.failed(now_ms, activation, attempt, failure)
             }
-            Event::Asked { activation, attempt, name, question } => {
-                self.asked(now_ms, activation, attempt, name, question)
+            Event::Asked { activation, attempt, questions } => {
+                self.asked(now_ms, activation, attempt, questions)
             }
             Event::AnswerRejected { activation, attempt, name, reason } => {
                 self.answer_rejected(now_ms, activation, attempt, &name, reason)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_bytes::ByteBuf;
 
 use super::advance::Counters;
-use super::slot::{Progress, Slot};
+use super::slot::{Progress, Question, Slot};
 use super::types::{Entry, EntryKind, Options};
 use super::{Execution, outbox, steps, writer};
 use crate::cell::{CellError, StateCell, UpdateValue};
@@ -300,7 +300,11 @@ impl Execution {
         let progress = match image.state {
             SlotState::Ready => Progress::Ready,
             SlotState::Failed(failure) => Progress::Failed(Box::new(failure)),
-            SlotState::Waiting { asked, rejected } => Progress::waiting(asked, rejected),
+            SlotState::Waiting { asked, rejected, more } => {
+                let first = Question { asked, rejected };
+                let more = more.into_iter().map(|asked| Question { asked, rejected: None });
+                Progress::Waiting(std::iter::once(first).chain(more).collect())
+            }
             SlotState::Finished { seq: 0, update, route } => {
                 let update = UpdateValue::from_bytes(&update.unwrap_or_default());
                 let decision = route.map(|route| self.decision(at, image.node, route)).transpose()?;

@@ -39,7 +39,7 @@ impl Execution {
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
                 slot.attempts = attempt;
-                slot.progress = Progress::waiting(interrupt, None);
+                slot.ask(interrupt);
                 Ok(())
             }
             Body::Answered { interrupt, value } => {
@@ -49,7 +49,7 @@ impl Execution {
                     .iter_mut()
                     .find(waits)
                     .ok_or_else(|| inconsistent("nobody asked what it answers"))?;
-                slot.answer(value);
+                slot.answer(&interrupt, value);
                 Ok(())
             }
             Body::AnswerRejected { attempt, interrupt, reason } => {

@@ -24,11 +24,11 @@ pub(super) enum Progress {
     Finished { update: UpdateValue, decision: Option<Decision>, seq: Seq },
     /// The last attempt failed.
     Failed(Box<Failure>),
-    /// Waits for an answer.
-    Waiting(Box<Question>),
+    /// Waits for answers to these questions.
+    Waiting(Vec<Question>),
 }
 
-/// An open question. Boxed where it is rare, so that the slots of ordinary steps stay small.
+/// An open question.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) asked: StoredInterrupt,
@@ -37,12 +37,12 @@ pub(super) struct Question {
 
 impl Progress {
     pub(super) fn waiting(asked: StoredInterrupt, rejected: Option<String>) -> Self {
-        Progress::Waiting(Box::new(Question { asked, rejected }))
+        Progress::Waiting(vec![Question { asked, rejected }])
     }
 
     /// Whether it waits for the answer to this question.
     pub(super) fn waits_for(&self, id: &str) -> bool {
-        matches!(self, Progress::Waiting(question) if question.asked.id == id)
+        matches!(self, Progress::Waiting(open) if open.iter().any(|question| question.asked.id == id))
     }
 }
 
@@ -85,16 +85,36 @@ impl Slot {
         matches!(self.progress, Progress::Running) && self.attempts == attempt
     }
 
-    pub(super) fn open_question(&self) -> Option<Interrupt> {
-        let Progress::Waiting(question) = &self.progress else { return None };
-        let Question { asked, rejected } = question.as_ref();
-        Some(Interrupt {
+    /// The questions that it waits for.
+    pub(super) fn open_questions(&self) -> impl Iterator<Item = Interrupt> {
+        let open = if let Progress::Waiting(open) = &self.progress { open.as_slice() } else { &[] };
+        open.iter().map(|Question { asked, rejected }| Interrupt {
             id: asked.id.clone(),
             name: asked.name.clone(),
             node: self.node,
             question: asked.question.to_vec(),
             rejected: rejected.clone(),
+            deadline_ms: asked.deadline_ms,
         })
+    }
+
+    /// One more question of the execution that asked.
+    pub(super) fn ask(&mut self, asked: StoredInterrupt) {
+        match &mut self.progress {
+            Progress::Waiting(open) => open.push(Question { asked, rejected: None }),
+            progress => *progress = Progress::waiting(asked, None),
+        }
+    }
+
+    /// The questions that have expired, with their default answers.
+    pub(super) fn expired(&self, now_ms: u64) -> Vec<(String, ByteBuf)> {
+        let Progress::Waiting(open) = &self.progress else { return Vec::new() };
+        let expired = |question: &Question| {
+            let over = question.asked.deadline_ms.is_some_and(|deadline| deadline <= now_ms);
+            let default = question.asked.default.clone().filter(|_| over)?;
+            Some((question.asked.id.clone(), default))
+        };
+        open.iter().filter_map(expired).collect()
     }
 
     pub(super) fn answers_for_task(&self) -> Option<Arc<[Answer]>> {
@@ -108,10 +128,13 @@ impl Slot {
         Some(self.answers.iter().map(answer).collect())
     }
 
-    /// Takes an answer; the activation can run again.
-    pub(super) fn answer(&mut self, value: ByteBuf) {
-        if let Progress::Waiting(question) = std::mem::replace(&mut self.progress, Progress::Ready) {
-            self.answers.push((question.asked, value));
+    /// Takes an answer; the activation can run again when it has all.
+    pub(super) fn answer(&mut self, id: &str, value: ByteBuf) {
+        let Progress::Waiting(open) = &mut self.progress else { return };
+        let Some(place) = open.iter().position(|question| question.asked.id == id) else { return };
+        self.answers.push((open.remove(place).asked, value));
+        if open.is_empty() {
+            self.progress = Progress::Ready;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_bytes::ByteBuf;
 
-use super::slot::{Progress, Slot};
+use super::slot::{Progress, Question, Slot};
 use super::types::{EntryKind, Interrupt, Journaling, Outcome, Refused, Status};
 use super::{Execution, Gated, writer};
 use crate::ids::EdgeIx;
@@ -49,7 +49,7 @@ impl Execution {
 
     /// The open questions.
     pub fn interrupts(&self) -> Vec<Interrupt> {
-        self.slots.iter().filter_map(Slot::open_question).collect()
+        self.slots.iter().flat_map(Slot::open_questions).collect()
     }
 
     pub(super) fn may_start(&self) -> Result<(), Refused> {
@@ -171,9 +171,7 @@ impl Execution {
         let state = match &slot.progress {
             Progress::Ready | Progress::Running => SlotState::Ready,
             Progress::Failed(failure) => SlotState::Failed(failure.as_ref().clone()),
-            Progress::Waiting(question) => {
-                SlotState::Waiting { asked: question.asked.clone(), rejected: question.rejected.clone() }
-            }
+            Progress::Waiting(open) => waiting_image(open),
             Progress::Finished { seq, .. } if *seq > 0 => {
                 SlotState::Finished { seq: *seq, update: None, route: None }
             }
@@ -191,4 +189,11 @@ impl Execution {
         let posts = if held { Vec::new() } else { slot.posts.clone() };
         Ok(SlotImage { node: slot.node, input, attempts: slot.attempts, state, answers, steps, posts })
     }
+}
+
+/// A rejected question is always the first one.
+fn waiting_image(open: &[Question]) -> SlotState {
+    let Some((first, more)) = open.split_first() else { return SlotState::Ready };
+    let more = more.iter().map(|question| question.asked.clone()).collect();
+    SlotState::Waiting { asked: first.asked.clone(), rejected: first.rejected.clone(), more }
 }

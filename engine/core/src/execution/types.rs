@@ -41,16 +41,14 @@ pub enum Event {
         /// What went wrong.
         failure: Failure,
     },
-    /// A node asked a question that has no answer yet; the driver has dropped it.
+    /// A node asked questions that have no answer yet; the driver has dropped it. It runs again when all are answered.
     Asked {
         /// The activation.
         activation: ActivationId,
         /// The attempt that the driver was told to run.
         attempt: u32,
-        /// The name that the node gave the question.
-        name: String,
-        /// The question, MessagePack.
-        question: Vec<u8>,
+        /// The questions, in the order in which they were asked.
+        questions: Vec<Asking>,
     },
     /// A node could not read the answer that it was given; the driver has dropped it.
     AnswerRejected {
@@ -181,6 +179,17 @@ impl std::fmt::Debug for Task {
     }
 }
 
+/// A question that a node asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    /// The name that the node gave it.
+    pub name: String,
+    /// The question, MessagePack.
+    pub question: Vec<u8>,
+    /// After how many milliseconds it is answered by this, MessagePack, when the thread is taken up.
+    pub expiry: Option<(u64, Vec<u8>)>,
+}
+
 /// An answer to a question of this activation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -216,6 +225,8 @@ pub struct Interrupt {
     pub question: Vec<u8>,
     /// Why the last answer did not fit, if there was one.
     pub rejected: Option<String>,
+    /// From when on, in milliseconds since 1970, its default answer counts and no other.
+    pub deadline_ms: Option<u64>,
 }
 
 /// Progress, for whoever watches. Everything in it is durable by the time it is emitted, but for starts.
@@ -386,6 +397,12 @@ pub enum Refused {
         /// The id.
         id: String,
     },
+    /// An answer to a question whose time is over.
+    #[error("the question `{id}` has expired; resume the run, and it goes on with the default answer")]
+    Expired {
+        /// The id.
+        id: String,
+    },
     /// A settlement of an effect whose outcome is not unknown.
     #[error("no effect with the id `{id}` waits to be settled; unknown is the outcome of: {open}")]
     UnknownEffect {
@@ -421,6 +438,7 @@ impl Refused {
             Refused::NothingOpen { .. } => "SW-X202",
             Refused::UnknownInterrupt { .. } => "SW-X203",
             Refused::AlreadyAnswered { .. } => "SW-X204",
+            Refused::Expired { .. } => "SW-X258",
             Refused::UnknownEffect { .. } => "SW-X255",
             Refused::Cell(error) => error.code(),
             Refused::Frame(error) => error.code(),

@@ -319,6 +319,12 @@ pub struct StoredInterrupt {
     /// The question, MessagePack.
     #[serde(rename = "q")]
     pub question: ByteBuf,
+    /// From when on, in milliseconds since 1970, it is answered by what follows.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// The answer that counts after the deadline, MessagePack.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<ByteBuf>,
 }
 
 fn no_bytes(bytes: &ByteBuf) -> bool {

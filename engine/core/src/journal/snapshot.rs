@@ -147,5 +147,8 @@ pub enum SlotState {
         /// Why the last answer did not fit.
         #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
         rejected: Option<String>,
+        /// Further questions, if it asked several at once.
+        #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
+        more: Vec<StoredInterrupt>,
     },
 }

@@ -14,6 +14,7 @@ mod mistakes;
 mod outbox;
 mod panics;
 mod parallel;
+mod poses;
 mod questions;
 mod recovery;
 mod routing;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use statewright_engine_core::{
-    Action, ActivationId, EffectClass, Event, Execution, Failure, FailureKind, Interrupt, Journaling, Notice,
-    Outcome, Seq, State, Status, StepState, StoredStep, Task, UpdateValue,
+    Action, ActivationId, Asking, EffectClass, Event, Execution, Failure, FailureKind, Interrupt, Journaling,
+    Notice, Outcome, Seq, State, Status, StepState, StoredStep, Task, UpdateValue,
 };
 
 use super::steps::{Next, Running};
@@ -228,7 +228,14 @@ impl World {
                 None => {
                     self.note(|| format!("{activation} asks {name}"));
                     let question = script.answer(&visit).to_le_bytes().to_vec();
-                    return self.report(process, Event::Asked { activation, attempt, name, question });
+                    return self.report(
+                        process,
+                        Event::Asked {
+                            activation,
+                            attempt,
+                            questions: vec![Asking { name, question, expiry: None }],
+                        },
+                    );
                 }
                 Some(WRONG) => {
                     self.note(|| format!("{activation} rejects the answer to {name}"));
@@ -288,7 +295,7 @@ impl World {
                 let failure = Failure::permanent("SIM-2", "too late");
                 Event::Failed { activation, attempt, failure }
             }
-            1 => Event::Asked { activation, attempt, name: "late".to_owned(), question: Vec::new() },
+            1 => Event::Asked { activation, attempt, questions: vec![Asking::default()] },
             _ => {
                 let update = UpdateValue::live(SimState::update().log(u64::MAX));
                 Event::Finished { activation, attempt, update, decision: None }
