@@ -66,4 +66,10 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/retries.md")]
     struct Retries;
+
+    #[doc = include_str!("../docs/guides/effects.md")]
+    struct Effects;
+
+    #[doc = include_str!("../docs/guides/interrupts.md")]
+    struct Interrupts;
 }

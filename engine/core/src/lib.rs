@@ -37,12 +37,14 @@ pub use cell::{CellError, Snapshot, StateCell, TypedCell, UpdateValue};
 pub use channel::{Appendable, Channel, Reducer, Summable, Unionable, Write, upsert};
 pub use command::{Command, IntoCommand};
 pub use execution::{
-    Action, Answer, Entry, EntryKind, Event, Execution, Interrupt, Journaling, Limits, Notice, Observe,
-    Options, Outcome, RecoverError, Recovery, Refused, Status, StepView, Task, ThreadView, panic_text,
+    Action, Answer, Asking, Entry, EntryKind, Event, Execution, Interrupt, Journaling, Limits, Notice,
+    Observe, Options, Outcome, RecoverError, Recovery, Refused, Status, StepKept, StepView, Task, ThreadView,
+    panic_text,
 };
 pub use failure::{Failure, FailureKind, NodeFailure};
 pub use graph::{Plan, Problem, Problems, Topology};
 pub use ids::{ActivationId, EdgeIx, Fingerprint, NodeIx, RunId, Seq, ThreadId};
+pub use journal::{EffectClass, StepState, StoredStep};
 pub use payload::{Data, LiveData, Payload};
 pub use policy::{NodePolicy, RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, Retry, RetryPolicy, Tries};
 pub use route::{Decision, Many, Payloads, Route, To, VariantWiring, Wire};

@@ -11,9 +11,9 @@ use statewright_engine_core::journal::{
     self, Body, Crashed, Crossing, FORMAT, FrameError, Record, SnapshotBody,
 };
 use statewright_engine_core::{
-    Action, Channel, EdgeIx, Entry, EntryKind, Event, Execution, Failure, FailureKind, NodeIx, Options,
-    Outcome, Plan, Recovery, Reducer, Retry, RetryPolicy, Seq, State, StateSchema, Task, Topology, TypedCell,
-    Update, UpdateValue, Wire, Write,
+    Action, Asking, Channel, EdgeIx, EffectClass, Entry, EntryKind, Event, Execution, Failure, FailureKind,
+    NodeIx, Options, Outcome, Plan, Recovery, Reducer, Retry, RetryPolicy, Seq, State, StateSchema,
+    StepState, StoredStep, Task, Topology, TypedCell, Update, UpdateValue, Wire, Write,
 };
 
 /// A state without the derive macros, which this crate does not depend on.
@@ -137,7 +137,20 @@ fn journal() -> Vec<Entry> {
                         Event::Failed { activation, attempt, failure, draw: 7 }
                     }
                     (_, 1) if answers.is_none() => {
-                        Event::Asked { activation, attempt, name: "q".to_owned(), question: vec![0xc0] }
+                        for (name, state) in
+                            [("s", StepState::Finished(vec![7].into())), ("e", StepState::Started)]
+                        {
+                            let (input, class) = (Some(vec![1; 16].into()), EffectClass::AtMostOnce);
+                            let step =
+                                StoredStep { name: name.to_owned(), input, class, per_attempt: false, state };
+                            execution.handle(3, Event::Stepped { activation, attempt, step }).unwrap();
+                        }
+                        let asking = |name: &str| Asking {
+                            name: name.to_owned(),
+                            question: vec![0xc0],
+                            expiry: Some((1000, vec![0xc0])),
+                        };
+                        Event::Asked { activation, attempt, questions: vec![asking("q"), asking("r")] }
                     }
                     _ => {
                         let update = MiniUpdate { log: vec![executions, 7], title: Write::Keep };
@@ -163,6 +176,9 @@ fn journal() -> Vec<Entry> {
                 execution.handle(5, Event::Cancel).unwrap();
             }
             Action::Stop(_) => {
+                for effect in execution.unknown_effects() {
+                    execution.handle(4, Event::Settled { effect, value: Some(vec![9]) }).unwrap();
+                }
                 for interrupt in execution.interrupts() {
                     let value = vec![0xc3];
                     execution.handle(4, Event::Answered { interrupt: interrupt.id, value }).unwrap();
@@ -170,7 +186,7 @@ fn journal() -> Vec<Entry> {
                 execution.handle(5, Event::Resume).unwrap();
             }
             Action::SetTimer { at_ms } => execution.handle(at_ms, Event::TimerFired).unwrap(),
-            Action::Emit(_) => {}
+            Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) => {}
         }
     }
 }
@@ -208,7 +224,9 @@ fn take_up(snapshot: Option<&Entry>, entries: &[Entry]) {
                 Event::Finished { activation, attempt, update: UpdateValue::Empty, decision: None }
             }
             Some(Action::Stop(_)) | None => return,
-            Some(Action::Emit(_) | Action::SetTimer { .. }) => continue,
+            Some(Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) | Action::SetTimer { .. }) => {
+                continue;
+            }
         };
         let _ = execution.handle(1, event);
     }

@@ -53,6 +53,11 @@ impl RunControl {
         }
     }
 
+    /// Lets the driver look up, for a reason of its own.
+    pub(crate) fn wake(&self) {
+        self.0.waker.wake();
+    }
+
     pub(crate) fn register(&self, waker: &Waker) {
         self.0.waker.register(waker);
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -20,9 +20,11 @@ use crate::context::{Activation, Halt, RunScope};
 use crate::control::{Request, RunControl};
 use crate::error::{Classifier, RunError};
 use crate::events::{EventSender, RunEvent};
-use crate::graph::Graph;
+use crate::mailbox::{Mailbox, StepWaiters};
 use crate::node::{ErasedNode, NodeOutput};
-use crate::runner::Clock;
+use crate::outbox::Postman;
+use crate::question::halted;
+use crate::runner::{Clock, Runner};
 use crate::timers::{Deadlines, Timer};
 
 /// Drives one execution until it stops.
@@ -44,22 +46,32 @@ pub(crate) struct Driver<S> {
     alone: Option<ActivationFuture>,
     /// Activations that run at the same time.
     together: JoinSet<Ended>,
+    postman: Postman,
+    /// Nodes that wait until a step of theirs is kept.
+    steps: StepWaiters,
     /// What the last activation leaves behind, to be used again if its node kept nothing of it.
     spare: Option<Arc<Activation>>,
 }
 
 impl<S: State> Driver<S> {
     pub(crate) fn new(
-        graph: &Graph<S>,
+        runner: &Runner<S>,
         execution: Execution,
         journal: Option<Box<dyn Journal>>,
         events: Option<EventSender>,
         control: RunControl,
-        clock: Clock,
         thread: ThreadId,
     ) -> Self {
+        let graph = runner.graph();
         let run = execution.run().cloned().unwrap_or_else(|| RunId::new(""));
-        let scope = Arc::new(RunScope { plan: graph.plan.clone(), thread, run, events });
+        let postman = Postman::new(runner.deliverers.clone(), thread.clone());
+        let scope = Arc::new(RunScope {
+            plan: graph.plan.clone(),
+            thread,
+            run,
+            events,
+            mailbox: Mailbox::new(control.clone()),
+        });
         let timed =
             journal.is_some() || graph.plan.nodes.iter().any(|n| n.policy.retries().attempts_max() > 1);
         Self {
@@ -67,10 +79,12 @@ impl<S: State> Driver<S> {
             classifiers: graph.classifiers.clone(),
             execution,
             journal,
+            postman,
+            steps: StepWaiters::new(scope.clone()),
             scope,
             control,
             heeded: None,
-            clock,
+            clock: runner.clock.clone(),
             timed,
             timer: Timer::default(),
             acks: VecDeque::new(),
@@ -94,6 +108,8 @@ impl<S: State> Driver<S> {
                     Action::Persist(entry) => self.persist(entry)?,
                     Action::Run(task) => waiting.push_back(task),
                     Action::SetTimer { at_ms } => self.timer.set(self.now(), at_ms),
+                    Action::Deliver(post) => self.postman.take(post),
+                    Action::StepKept(kept) => self.steps.kept(*kept),
                     Action::Emit(notice) => self.emit(notice.into()),
                     Action::Stop(outcome) => {
                         self.emit(RunEvent::Stopped(outcome.clone()));
@@ -151,11 +167,11 @@ impl<S: State> Driver<S> {
     }
 
     fn activation(&mut self, task: Task) -> ActivationFuture {
-        let Task { activation: id, node, attempt, input, critique, state, answers } = task;
+        let Task { activation: id, node, attempt, input, critique, state, answers, steps } = task;
         let spare = self.spare.take().filter(|spare| Arc::strong_count(spare) == 1);
         let mut activation = spare.unwrap_or_else(|| Activation::of(&self.scope));
         if let Some(fresh) = Arc::get_mut(&mut activation) {
-            fresh.begin(id, node, attempt, answers, critique);
+            fresh.begin(id, node, attempt, answers, critique, steps);
         }
         // A disabled span still costs as much as a node does; one that nobody sees is not made at all.
         let span =
@@ -210,7 +226,7 @@ impl<S: State> Driver<S> {
             && let Poll::Ready(ended) = Pin::new(future).poll(context)
         {
             self.alone = None;
-            return Poll::Ready(Ok((self.event(ended), 0)));
+            return Poll::Ready(self.event(ended).map(|event| (event, 0)));
         }
         if let Poll::Ready(at_ms) = self.timer.poll(context) {
             return Poll::Ready(Ok((Event::TimerFired, at_ms)));
@@ -220,25 +236,39 @@ impl<S: State> Driver<S> {
         {
             // Panics end inside the activation, and nothing is aborted while the driver listens.
             return match joined {
-                Ok(ended) => Poll::Ready(Ok((self.event(ended), 0))),
+                Ok(ended) => Poll::Ready(self.event(ended).map(|event| (event, 0))),
                 Err(_) => Poll::Pending,
             };
         }
+        if let Poll::Ready(event) = self.postman.poll(context) {
+            return Poll::Ready(Ok((event, 0)));
+        }
+        // The end of a node counts more than a step that it left behind, so steps come last.
+        if let Some(event) = self.steps.next() {
+            return Poll::Ready(Ok((event, 0)));
+        }
         self.control.register(context.waker());
         // A request that came in before the waker was known would otherwise be slept through.
-        if self.control.wanted().is_some_and(|wanted| self.heeded != Some(wanted)) {
+        if self.scope.mailbox.is_full()
+            || self.control.wanted().is_some_and(|wanted| self.heeded != Some(wanted))
+        {
             context.waker().wake_by_ref();
         }
         Poll::Pending
     }
 
-    fn event(&mut self, ended: Ended) -> Event {
+    fn event(&mut self, ended: Ended) -> Result<Event, RunError> {
         let Ended { activation, end } = ended;
         let attempt = activation.attempt;
         let spent = self.spare.insert(activation);
         let activation = spent.id;
-        match end {
+        Ok(match end {
             End::Returned(Ok((update, decision))) => {
+                let items = std::mem::take(&mut *spent.posts.lock().unwrap_or_else(PoisonError::into_inner));
+                if !items.is_empty() {
+                    let now = self.now();
+                    self.execution.handle(now, Event::Posted { activation, attempt, items })?;
+                }
                 Event::Finished { activation, attempt, update, decision }
             }
             End::Returned(Err(error)) => {
@@ -255,19 +285,8 @@ impl<S: State> Driver<S> {
                 tracing::error!(%activation, attempt, code = %failure.code, "{failure}");
                 failed(activation, attempt, failure)
             }
-            End::Halted(halt) => match *halt {
-                Halt::Asked { name, question } => Event::Asked { activation, attempt, name, question },
-                Halt::Unaskable { name, reason } => {
-                    let message = format!(
-                        "the question `{name}` cannot be stored: {reason}; it must serialise to MessagePack"
-                    );
-                    failed(activation, attempt, Failure::permanent("SW-X234", message))
-                }
-                Halt::Rejected { name, reason } => {
-                    Event::AnswerRejected { activation, attempt, name, reason }
-                }
-            },
-        }
+            End::Halted(halts) => halted(activation, attempt, halts),
+        })
     }
 }
 
@@ -296,7 +315,7 @@ struct Ended {
 
 enum End {
     Returned(NodeOutput),
-    Halted(Box<Halt>),
+    Halted(Vec<Halt>),
     TimedOut(Failure),
     Panicked(String),
 }
@@ -317,7 +336,8 @@ impl Future for ActivationFuture {
             },
             Ok(Poll::Pending) => {
                 activation.waker.register(context.waker());
-                match activation.halted() {
+                // What is at work when the node asks is let end, so that its result is kept.
+                match activation.steps.are_still().then(|| activation.halted()).flatten() {
                     Some(halt) => End::Halted(halt),
                     None => match late(&mut this.deadlines, &activation, context) {
                         Some(failure) => End::TimedOut(failure),

@@ -19,6 +19,7 @@ struct Inner {
     kind: FailureKind,
     code: Option<Cow<'static, str>>,
     message: String,
+    without_effect: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
     retry_after: Option<Duration>,
 }
@@ -44,6 +45,7 @@ impl NodeError {
             kind: FailureKind::Permanent,
             code: None,
             message: message.into(),
+            without_effect: false,
             source: None,
             retry_after: None,
         }))
@@ -55,6 +57,7 @@ impl NodeError {
             kind: FailureKind::Transient,
             code: None,
             message: message.into(),
+            without_effect: false,
             source: None,
             retry_after: None,
         }))
@@ -73,6 +76,18 @@ impl NodeError {
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
         self
+    }
+
+    /// Says that an effect that failed with this error certainly did not take place, so that it may begin anew.
+    #[must_use]
+    pub fn without_effect(mut self) -> Self {
+        self.0.without_effect = true;
+        self
+    }
+
+    /// Whether [`NodeError::without_effect`] was said.
+    pub(crate) fn is_without_effect(&self) -> bool {
+        self.0.without_effect
     }
 
     /// Whether trying again can help, as far as is known.
@@ -111,7 +126,14 @@ impl NodeError {
 impl<E: Error + Send + Sync + 'static> From<E> for NodeError {
     fn from(error: E) -> Self {
         let (kind, message) = (classify(&error), error.to_string());
-        Self(Box::new(Inner { kind, code: None, message, source: Some(Box::new(error)), retry_after: None }))
+        Self(Box::new(Inner {
+            kind,
+            code: None,
+            message,
+            retry_after: None,
+            without_effect: false,
+            source: Some(Box::new(error)),
+        }))
     }
 }
 

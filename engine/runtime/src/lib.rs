@@ -14,20 +14,27 @@ mod checkpointer;
 mod context;
 mod control;
 mod driver;
+mod effect;
 mod error;
 mod events;
 mod gate;
 mod graph;
 mod ids;
+mod mailbox;
 mod memory;
+mod misfit;
 mod node;
+mod outbox;
+mod question;
 mod runner;
+mod step;
 mod timers;
 
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
 pub use control::RunControl;
+pub use effect::{Effect, EffectError, Settlement, UnknownEffect, VerifiedEffect};
 pub use error::{Classified, Classifier, NodeError, RunError};
 pub use events::{EVENT_BUFFER, Events, Item, RunEvent};
 pub use gate::{Gate, GateEdges, Verdict};
@@ -35,6 +42,8 @@ pub use graph::Graph;
 pub use ids::random_id;
 pub use memory::MemoryCheckpointer;
 pub use node::Node;
+pub use outbox::Delivery;
+pub use question::{Pose, Question};
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 /// What the derive macros name. Not for use by hand: it may change in any release.
 #[doc(hidden)]
@@ -48,3 +57,4 @@ pub use statewright_engine_core::{
     ThreadView, To, Update, Write,
 };
 pub use statewright_engine_macros::{Route, State};
+pub use step::Step;

@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use statewright_engine_core::{
-    Event, Execution, Failure, Interrupt, Journaling, Limits, Observe, Options, Outcome, Recovery, RunId,
-    State, Status, ThreadId, TypedCell, UpdateValue,
+    Data, Event, Execution, Failure, Interrupt, Journaling, Limits, Observe, Options, Outcome, Recovery,
+    RunId, State, Status, ThreadId, TypedCell, UpdateValue,
 };
 
 use tracing::Instrument;
@@ -17,9 +17,11 @@ use tracing::Instrument;
 use crate::checkpointer::{Checkpointer, Durability, Journal};
 use crate::control::RunControl;
 use crate::driver::Driver;
-use crate::error::RunError;
+use crate::effect::Settlement;
+use crate::error::{NodeError, RunError};
 use crate::events::{EventSender, Events};
 use crate::graph::Graph;
+use crate::outbox::{Deliverers, Delivery, deliverer};
 
 /// Reads the time, in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -30,7 +32,8 @@ pub struct Runner<S> {
     checkpointer: Option<Arc<dyn Checkpointer>>,
     durability: Durability,
     limits: Limits,
-    clock: Clock,
+    pub(crate) clock: Clock,
+    pub(crate) deliverers: Deliverers,
 }
 
 impl<S> Clone for Runner<S> {
@@ -41,6 +44,7 @@ impl<S> Clone for Runner<S> {
             durability: self.durability,
             limits: self.limits,
             clock: self.clock.clone(),
+            deliverers: self.deliverers.clone(),
         }
     }
 }
@@ -60,7 +64,14 @@ impl<S: State> Runner<S> {
         let clock = Arc::new(|| {
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
         });
-        Self { graph, checkpointer: None, durability: Durability::Power, limits: Limits::default(), clock }
+        Self {
+            graph,
+            checkpointer: None,
+            durability: Durability::Power,
+            limits: Limits::default(),
+            clock,
+            deliverers: Deliverers::default(),
+        }
     }
 
     /// Stores runs here.
@@ -98,6 +109,23 @@ impl<S: State> Runner<S> {
         self
     }
 
+    /// Delivers the items of this kind that nodes post by [`crate::Ctx::outbox`]: one after the other, in the order in
+    /// which they were committed, and only once their superstep is durable. An item that is not delivered, because
+    /// the handler fails or the process dies, comes again with the same id when the thread is next taken up, or by
+    /// [`Runner::deliver`].
+    #[must_use]
+    pub fn outbox<T: Data, Fut>(
+        mut self,
+        kind: impl Into<String>,
+        handler: impl Fn(Delivery<T>) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<(), NodeError>> + Send + 'static,
+    {
+        Arc::make_mut(&mut self.deliverers).insert(kind.into(), deliverer(handler));
+        self
+    }
+
     /// The graph.
     pub fn graph(&self) -> &Graph<S> {
         &self.graph
@@ -122,6 +150,22 @@ impl<S: State> Runner<S> {
     ) -> Run<S> {
         let value = rmp_serde::to_vec_named(value).map_err(|error| error.to_string());
         self.run(thread.into(), Intent::Answer { interrupt: interrupt.into(), value })
+    }
+
+    /// Says how an effect ended whose outcome is unknown, and takes the run up again. The id stands in the failure
+    /// of the activation and in [`ThreadState::unknown_effects`]. Nothing happens until it is awaited.
+    pub fn settle(
+        &self,
+        thread: impl Into<ThreadId>,
+        effect: impl Into<String>,
+        settlement: Settlement,
+    ) -> Run<S> {
+        self.run(thread.into(), Intent::Settle { effect: effect.into(), settlement })
+    }
+
+    /// Delivers what is left in the outbox of a thread, and runs nothing. Nothing happens until it is awaited.
+    pub fn deliver(&self, thread: impl Into<ThreadId>) -> Run<S> {
+        self.run(thread.into(), Intent::Deliver)
     }
 
     /// Ends the open run of a thread for good. Nothing happens until it is awaited.
@@ -153,6 +197,8 @@ impl<S: State> Runner<S> {
             run: execution.run().cloned(),
             state: typed_state(&execution),
             interrupts: execution.interrupts(),
+            unknown_effects: execution.unknown_effects(),
+            undelivered: execution.outbox().map(|post| post.id.clone()).collect(),
             superstep: execution.superstep(),
             thread,
         })
@@ -183,6 +229,8 @@ enum Intent {
     Start(UpdateValue),
     Resume,
     Answer { interrupt: String, value: Result<Vec<u8>, String> },
+    Settle { effect: String, settlement: Settlement },
+    Deliver,
     Cancel,
 }
 
@@ -260,6 +308,12 @@ impl<S: State> Run<S> {
                 execution.handle(now, Event::Answered { interrupt, value })?;
                 execution.handle(now, Event::Resume)?;
             }
+            Intent::Settle { effect, settlement } => {
+                let value = settlement.into_value().map_err(RunError::Answer)?;
+                execution.handle(now, Event::Settled { effect, value })?;
+                execution.handle(now, Event::Resume)?;
+            }
+            Intent::Deliver => execution.handle(now, Event::Deliver)?,
             Intent::Cancel => execution.handle(now, Event::Cancel)?,
         }
         runner.finish(thread, execution, journal, events, control).await
@@ -276,11 +330,11 @@ impl<S: State> Runner<S> {
         control: RunControl,
     ) -> Result<RunReport<S>, RunError> {
         let run = execution.run().cloned().unwrap_or_else(|| RunId::new(""));
-        let driver =
-            Driver::new(&self.graph, execution, journal, events, control, self.clock.clone(), thread.clone());
+        let driver = Driver::new(self, execution, journal, events, control, thread.clone());
         let span = tracing::info_span!("run", run = %run, thread = %thread, graph = self.graph.name());
         let (outcome, execution) = driver.drive().instrument(span).await?;
         let interrupts = execution.interrupts();
+        let undelivered = execution.outbox().map(|post| post.id.clone()).collect();
         let state = if execution.is_sound() {
             typed_state(&execution)
         } else if self.checkpointer.is_some() {
@@ -290,7 +344,7 @@ impl<S: State> Runner<S> {
         } else {
             return Err(RunError::StateLost(first_failure(&outcome)));
         };
-        Ok(RunReport { thread, run, outcome, state, interrupts, plan: self.graph.plan.clone() })
+        Ok(RunReport { thread, run, outcome, state, interrupts, undelivered, plan: self.graph.plan.clone() })
     }
 }
 
@@ -329,6 +383,8 @@ pub struct RunReport<S> {
     pub state: Arc<S>,
     /// The open questions.
     pub interrupts: Vec<Interrupt>,
+    /// Ids of items of the outbox that were not delivered.
+    pub undelivered: Vec<String>,
     plan: Arc<statewright_engine_core::Plan>,
 }
 
@@ -388,6 +444,10 @@ pub struct ThreadState<S> {
     pub state: Arc<S>,
     /// The open questions.
     pub interrupts: Vec<Interrupt>,
+    /// Ids of effects that began and were not seen to end. While a driver is at work, they may be under way.
+    pub unknown_effects: Vec<String>,
+    /// Ids of items of the outbox that are not known to be delivered.
+    pub undelivered: Vec<String>,
     /// The present superstep.
     pub superstep: u64,
 }

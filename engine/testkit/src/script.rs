@@ -5,7 +5,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use statewright_engine_core::graph::{BranchFn, GateRule, Judgement};
-use statewright_engine_core::{ActivationId, Decision, NodeIx, Payload, Payloads, State};
+use statewright_engine_core::{ActivationId, Decision, EffectClass, NodeIx, Payload, Payloads, State};
 
 use crate::rng::{digest, mix};
 use crate::state::{Row, SimState, SimStateUpdate};
@@ -59,6 +59,26 @@ pub struct Visit<'a> {
     pub state: &'a SimState,
 }
 
+/// A step of a simulated node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptedStep {
+    /// Its name.
+    pub name: String,
+    /// What it does outside.
+    pub class: EffectClass,
+    /// Whether its result is forgotten when the attempt fails.
+    pub per_attempt: bool,
+    /// Its result.
+    pub value: Vec<u8>,
+}
+
+impl ScriptedStep {
+    /// The result of the step with this name.
+    pub fn value_of(name: &str) -> Vec<u8> {
+        digest(&name).to_le_bytes().to_vec()
+    }
+}
+
 impl Script {
     fn hash(&self, visit: &Visit<'_>, purpose: u64) -> u64 {
         let ActivationId { superstep, index } = visit.activation;
@@ -72,6 +92,25 @@ impl Script {
             input,
             digest(visit.state),
         ])
+    }
+
+    /// What the activation does before it asks or ends: in half of all histories, up to three steps.
+    pub fn steps(&self, visit: &Visit<'_>) -> Vec<ScriptedStep> {
+        let hash = self.hash(visit, 7);
+        let count = if mix(&[self.seed, 8]).is_multiple_of(2) { hash % 4 } else { 0 };
+        let step = |number: u64| {
+            let drawn = mix(&[hash, number]);
+            let name = format!("s{number}-{}", drawn % 1000);
+            let class = match (drawn >> 16) % 3 {
+                0 => EffectClass::Pure,
+                1 => EffectClass::Idempotent,
+                _ => EffectClass::AtMostOnce,
+            };
+            let per_attempt = class == EffectClass::Pure && (drawn >> 24).is_multiple_of(3);
+            let value = ScriptedStep::value_of(&name);
+            ScriptedStep { name, class, per_attempt, value }
+        };
+        (0..count).map(step).collect()
     }
 
     /// The name of the question that this activation asks, if it asks one.

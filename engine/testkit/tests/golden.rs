@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use statewright_engine_core::graph::{BranchSpec, Decide, JoinSpec, NodeSpec};
 use statewright_engine_core::journal::FORMAT;
 use statewright_engine_core::{
-    Action, Decision, Entry, EntryKind, Event, Execution, Failure, FailureKind, Limits, NodeIx, Options,
-    Outcome, Payload, Payloads, Plan, Recovery, Seq, Status, Task, Topology, TypedCell, UpdateValue,
+    Action, Asking, Decision, Entry, EntryKind, Event, Execution, Failure, FailureKind, Limits, NodeIx,
+    Options, Outcome, Payload, Payloads, Plan, Recovery, Seq, Status, Task, Topology, TypedCell, UpdateValue,
     VariantWiring, Wire,
 };
 use statewright_engine_runtime::State;
@@ -109,7 +109,7 @@ impl Recorder {
                         execution.handle(self.now, Event::Persisted { seq }).unwrap();
                     }
                     Action::Run(task) => running.push(task),
-                    Action::Emit(_) | Action::SetTimer { .. } => {}
+                    Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) | Action::SetTimer { .. } => {}
                     Action::Stop(outcome) => return outcome,
                 }
             }
@@ -145,7 +145,8 @@ impl Recorder {
             3 | 4 => Golden::update().notes(format!("side {}", task.node.0)),
             _ if task.answers.is_none() => {
                 let question = rmp_serde::to_vec_named("go on?").unwrap();
-                return Event::Asked { activation, attempt, name: "go on".to_owned(), question };
+                let asking = Asking { name: "go on".to_owned(), question, expiry: None };
+                return Event::Asked { activation, attempt, questions: vec![asking] };
             }
             _ => Golden::update().clear_title().tokens(1),
         };

@@ -22,6 +22,10 @@ fn ten_thousand_histories_keep_every_promise() {
     assert!(total(|h| h.handled) > 500, "too few error handlers ran");
     assert!(total(|h| h.looped) > 500, "too few crash loops");
     assert!(total(|h| h.retries) > 5_000, "too few attempts were tried again");
+    assert!(total(|h| h.kept) > 20_000, "too few steps");
+    assert!(total(|h| h.replayed) > 2_000, "too few steps were kept over an execution");
+    assert!(total(|h| h.unknown) > 200, "too few effects of unknown outcome");
+    assert!(total(|h| h.settled) > 200, "too few effects were settled");
 }
 
 fn all(seeds: impl Iterator<Item = u64>) -> Vec<History> {

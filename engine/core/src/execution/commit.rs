@@ -57,7 +57,9 @@ impl Execution {
             self.commit_failure = failure;
             return Ok(commits);
         }
-        let Progress::Finished { decision, .. } = &self.slots[index as usize].progress else {
+        let slot = &self.slots[index as usize];
+        let posts = slot.posts.as_slice();
+        let Progress::Finished { decision, .. } = &slot.progress else {
             return Ok(false);
         };
         let route =
@@ -71,6 +73,7 @@ impl Execution {
                 route: route(false)?,
                 commit,
                 failure: None,
+                posts,
             };
             match journal::encode(&writer::record(&self.plan, now_ms, body)) {
                 Ok(bytes) => {
@@ -90,6 +93,7 @@ impl Execution {
             route: route(true)?,
             commit: None,
             failure: failure.as_ref(),
+            posts,
         };
         let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
         self.writer.push(EntryKind::Record, bytes);
@@ -129,7 +133,9 @@ impl Execution {
             self.emit(|_| Notice::Judged { round });
         }
         self.emit(|_| Notice::Committed { superstep, seq });
+        self.collect_posts();
         self.enter(superstep + 1);
+        self.hand_out_posts(now_ms)?;
         if self.journals() && (self.writer.snapshot_due(&self.options) || self.writer.references.incomplete) {
             self.write_snapshot(now_ms)?;
         }

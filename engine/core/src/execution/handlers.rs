@@ -8,7 +8,7 @@ use serde_bytes::{ByteBuf, Bytes};
 
 use super::advance::{self, Counters, panic_text};
 use super::slot::{Progress, Slot};
-use super::types::{EntryKind, Journaling, Notice, Observe, Outcome, Refused, Status};
+use super::types::{Asking, EntryKind, Journaling, Notice, Observe, Outcome, Refused, Status};
 use super::writer::{self, HotBody, HotCommit, HotOpened, HotTable};
 use super::{Execution, Gated};
 use crate::cell::UpdateValue;
@@ -63,6 +63,7 @@ impl Execution {
         self.draining = false;
         self.emit(|_| Notice::RunOpened { run, resumed: false });
         self.enter(superstep);
+        self.hand_out_posts(now_ms)?;
         self.go_on(now_ms)
     }
 
@@ -81,6 +82,7 @@ impl Execution {
         self.write(now_ms, record)?;
         self.take_up(&granted, keeps_failed);
         self.count_crashes(&crashed);
+        self.expire(now_ms)?;
         self.driving = true;
         self.driven = true;
         self.draining = false;
@@ -88,6 +90,7 @@ impl Execution {
             self.emit(|_| Notice::RunOpened { run, resumed: true });
         }
         self.tell_crashes(crashed);
+        self.hand_out_posts(now_ms)?;
         if self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
             // The last commit failed and its cause may be mended in this build.
             self.commit_again(now_ms)
@@ -144,6 +147,7 @@ impl Execution {
         let seq = if self.journals() { self.writer.next_seq } else { 0 };
         let index = activation.index as usize;
         self.slots[index].progress = Progress::Finished { update, decision, seq };
+        self.slots[index].steps.clear();
         self.leave_running(activation.index);
         let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
         let committed = complete.then(|| self.try_commit());
@@ -194,29 +198,55 @@ impl Execution {
         now_ms: u64,
         activation: ActivationId,
         attempt: u32,
-        name: String,
-        question: Vec<u8>,
+        questions: Vec<Asking>,
     ) -> Result<(), Refused> {
-        if !self.is_running(activation, attempt) {
+        if !self.is_running(activation, attempt) || questions.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.fits(name.len() + question.len()) {
-            let failure =
-                Failure::permanent(error.code(), format!("the question `{name}` cannot be stored: {error}"));
-            return self.failed(now_ms, activation, attempt, failure, 0);
+        for Asking { name, question, expiry } in &questions {
+            let default = expiry.as_ref().map_or(0, |(_, default)| default.len());
+            if let Err(error) = self.fits(name.len() + question.len() + default) {
+                let message = format!("the question `{name}` cannot be stored: {error}");
+                let failure = Failure::permanent(error.code(), message);
+                return self.failed(now_ms, activation, attempt, failure, 0);
+            }
         }
-        let id = format!("{name}@{activation}");
-        let asked = StoredInterrupt { id, name, question: ByteBuf::from(question) };
         let index = activation.index;
-        self.write(now_ms, || Body::Asked { index, attempt, interrupt: asked.clone() })?;
-        let slot = &mut self.slots[index as usize];
-        slot.ask(asked, None);
-        let interrupt = slot.open_question();
-        self.leave_running(index);
-        if let Some(interrupt) = interrupt {
-            self.emit(|_| Notice::Asked { interrupt: Arc::new(interrupt) });
+        for Asking { name, question, expiry } in questions {
+            let (after_ms, default) = expiry.unzip();
+            let asked = StoredInterrupt {
+                id: format!("{name}@{activation}"),
+                name,
+                question: ByteBuf::from(question),
+                deadline_ms: after_ms.map(|after_ms| now_ms.saturating_add(after_ms)),
+                default: default.map(ByteBuf::from),
+            };
+            self.write(now_ms, || Body::Asked { index, attempt, interrupt: asked.clone() })?;
+            self.slots[index as usize].ask(asked);
         }
+        self.leave_running(index);
+        self.tell_questions(index);
         self.settle(now_ms)
+    }
+
+    fn tell_questions(&mut self, index: u32) {
+        let open: Vec<_> = self.slots[index as usize].open_questions().map(Arc::new).collect();
+        for interrupt in open {
+            self.emit(|_| Notice::Asked { interrupt });
+        }
+    }
+
+    /// Questions whose time is over are answered by their defaults.
+    fn expire(&mut self, now_ms: u64) -> Result<(), Refused> {
+        for place in 0..self.slots.len() {
+            for (interrupt, value) in self.slots[place].expired(now_ms) {
+                let (id, default) = (interrupt.clone(), value.clone());
+                self.write(now_ms, || Body::Answered { interrupt: id, value: default })?;
+                self.slots[place].answer(&interrupt, value);
+            }
+        }
+        self.count_unsettled();
+        Ok(())
     }
 
     pub(super) fn answer_rejected(
@@ -233,21 +263,21 @@ impl Execution {
         let slot = &mut self.slots[activation.index as usize];
         let reason = crate::failure::shortened(reason);
         let Some(interrupt) = slot.reject_answer(name, &reason) else { return Ok(()) };
-        let open = slot.open_question();
         self.leave_running(activation.index);
         self.write(now_ms, || Body::AnswerRejected { attempt, interrupt, reason })?;
-        if let Some(open) = open {
-            self.emit(|_| Notice::Asked { interrupt: Arc::new(open) });
-        }
+        self.tell_questions(activation.index);
         self.settle(now_ms)
     }
 
     pub(super) fn answered(&mut self, now_ms: u64, id: &str, value: Vec<u8>) -> Result<(), Refused> {
         let place = self.question(id)?;
         self.fits(value.len())?;
+        if self.slots[place].expired(now_ms).iter().any(|(expired, _)| expired == id) {
+            return Err(Refused::Expired { id: id.to_owned() });
+        }
         let value = ByteBuf::from(value);
         self.write(now_ms, || Body::Answered { interrupt: id.to_owned(), value: value.clone() })?;
-        self.slots[place].answer(value);
+        self.slots[place].answer(id, value);
         self.count_unsettled();
         if self.driving && !self.draining {
             self.run_ready();
@@ -289,6 +319,8 @@ impl Execution {
         self.slots.clear();
         self.count_unsettled();
         self.gated.retain(|(_, action)| matches!(action, Gated::Emit(_)));
+        // What is under way is ended with the drive; whoever takes the thread up next delivers it again.
+        self.outbox.iter_mut().for_each(|pending| pending.handed_out = false);
         self.stop(now_ms, Outcome::Cancelled)
     }
 }

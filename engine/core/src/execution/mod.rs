@@ -8,6 +8,8 @@
 //! | open | `Finished` | recorded; the last of a superstep folds all updates and commits what comes next |
 //! | open | `Failed`, `Asked` | recorded; siblings go on; the drive stops when none runs or will be tried again |
 //! | open | `TimerFired` | what waited for this time is tried again |
+//! | open | `Stepped` | recorded; the node goes on once that is durable |
+//! | stopped | `Settled` | recorded; the effect has this outcome when the activation runs again |
 //! | paused | `Answered` | recorded; a `Resume` runs the activation that asked, and only that |
 //! | any | `Persisted` | actions that waited for the entry become available |
 //! | open, stopped | `Cancel` | recorded; whatever is still reported later is fenced |
@@ -22,11 +24,13 @@ mod gates;
 mod handlers;
 mod joins;
 mod lanes;
+mod outbox;
 mod recover;
 mod replay;
 mod retry;
 mod slot;
 mod stand;
+mod steps;
 mod types;
 mod view;
 mod writer;
@@ -37,14 +41,15 @@ use std::sync::Arc;
 pub use advance::panic_text;
 pub use recover::{RecoverError, Recovery};
 pub use types::{
-    Action, Answer, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
-    Outcome, Refused, Status, Task,
+    Action, Answer, Asking, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
+    Outcome, Refused, Status, StepKept, Task,
 };
 pub use view::{StepView, ThreadView};
 
 use self::advance::{Advance, Counters};
 use self::fold::References;
 use self::lanes::Lanes;
+use self::outbox::Pending;
 use self::retry::BackOffs;
 use self::slot::{Progress, Slot};
 use self::writer::Writer;
@@ -52,7 +57,7 @@ use crate::cell::{Snapshot, StateCell, UpdateValue};
 use crate::failure::Failure;
 use crate::graph::Plan;
 use crate::ids::{ActivationId, RunId, Seq};
-use crate::journal::{self, Body, FrameError};
+use crate::journal::{self, Body, FrameError, StoredPost};
 use crate::route::{Decision, Payloads};
 
 /// One thread of one graph.
@@ -73,6 +78,7 @@ pub struct Execution {
     /// Whether the failed commit had begun to fold, so that the cell's value means nothing.
     half_folded: bool,
     exhausted: Option<crate::ids::EdgeIx>,
+    outbox: Vec<Pending>,
     cancelled: bool,
     drained: bool,
     /// Whether a driver drives: between an accepted start or resume and the stop.
@@ -92,6 +98,8 @@ enum Gated {
     Run(u32),
     SetTimer(u64),
     Emit(Notice),
+    Kept(Box<StepKept>),
+    Deliver(Arc<StoredPost>),
     Stop(Outcome),
 }
 
@@ -102,6 +110,7 @@ impl std::fmt::Debug for Execution {
             .field("run", &self.run)
             .field("superstep", &self.superstep)
             .field("slots", &self.slots)
+            .field("outbox", &self.outbox)
             .finish_non_exhaustive()
     }
 }
@@ -126,6 +135,7 @@ impl Execution {
             commit_failure: None,
             half_folded: false,
             exhausted: None,
+            outbox: Vec::new(),
             cancelled: false,
             drained: false,
             driving: false,
@@ -189,12 +199,17 @@ impl Execution {
             Event::Failed { activation, attempt, failure, draw } => {
                 self.failed(now_ms, activation, attempt, failure, draw)
             }
-            Event::Asked { activation, attempt, name, question } => {
-                self.asked(now_ms, activation, attempt, name, question)
+            Event::Asked { activation, attempt, questions } => {
+                self.asked(now_ms, activation, attempt, questions)
             }
             Event::AnswerRejected { activation, attempt, name, reason } => {
                 self.answer_rejected(now_ms, activation, attempt, &name, reason)
             }
+            Event::Stepped { activation, attempt, step } => self.stepped(now_ms, activation, attempt, step),
+            Event::Posted { activation, attempt, items } => self.posted(now_ms, activation, attempt, items),
+            Event::Delivered { id, delivered } => self.delivered(now_ms, &id, delivered),
+            Event::Deliver => self.deliver(now_ms),
+            Event::Settled { effect, value } => self.settled(now_ms, &effect, value),
             Event::Answered { interrupt, value } => self.answered(now_ms, &interrupt, value),
             Event::Persisted { seq } => {
                 self.writer.acked = self.writer.acked.max(seq);
@@ -224,6 +239,8 @@ impl Execution {
         match gated {
             Gated::SetTimer(at_ms) => Action::SetTimer { at_ms },
             Gated::Emit(notice) => Action::Emit(notice),
+            Gated::Deliver(post) => Action::Deliver(post),
+            Gated::Kept(kept) => Action::StepKept(kept),
             Gated::Stop(outcome) => Action::Stop(outcome),
             Gated::Run(place) => {
                 let slot = &self.slots[place as usize];
@@ -235,6 +252,7 @@ impl Execution {
                     critique: slot.critique.clone(),
                     state: self.cell.snapshot(),
                     answers: slot.answers_for_task(),
+                    steps: slot.steps.for_task(),
                 })
             }
         }

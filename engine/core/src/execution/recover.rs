@@ -7,9 +7,9 @@ use serde_bytes::ByteBuf;
 use super::advance::Counters;
 use super::gates::Gates;
 use super::joins::Joins;
-use super::slot::{BackOff, Progress, Slot};
+use super::slot::{BackOff, Progress, Question, Slot};
 use super::types::{Entry, EntryKind, Options};
-use super::{Execution, writer};
+use super::{Execution, outbox, steps, writer};
 use crate::cell::{CellError, StateCell, UpdateValue};
 use crate::failure::Failure;
 use crate::graph::Plan;
@@ -134,7 +134,9 @@ impl Recovery {
             {
                 ranges.push((seq, seq));
             }
+            ranges.extend(slot.steps.iter().filter_map(steps::held_by).map(|seq| (seq, seq)));
         }
+        ranges.extend(body.outbox.iter().filter_map(outbox::held_by).map(|seq| (seq, seq)));
         ranges.retain(|(from, to)| from <= to && *to < *at);
         ranges.sort_unstable();
         let mut merged: Vec<(Seq, Seq)> = Vec::new();
@@ -189,7 +191,7 @@ impl Recovery {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T, RecoverError> {
+pub(super) fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T, RecoverError> {
     journal::decode(&entry.bytes).map_err(|error| RecoverError::Entry { seq: entry.seq, error })
 }
 
@@ -260,6 +262,7 @@ impl Execution {
             .into_iter()
             .map(|image| self.load_slot(seq, image, referenced))
             .collect::<Result<_, _>>()?;
+        self.load_outbox(body.outbox, referenced)?;
         self.writer.next_seq = seq + 1;
         // One that was written at the end of a drive says how it ended.
         self.driven = true;
@@ -298,6 +301,7 @@ impl Execution {
     fn load_slot(&self, at: Seq, image: SlotImage, entries: &[Entry]) -> Result<Slot, RecoverError> {
         self.known_node(at, image.node)?;
         countable(at, u64::from(image.attempts) << 32)?;
+        let mut posts = image.posts;
         let progress = match image.state {
             SlotState::Ready => Progress::Ready,
             SlotState::Failed(failure) => Progress::Failed(Box::new(failure)),
@@ -306,7 +310,11 @@ impl Execution {
                 countable(at, at_ms)?;
                 Progress::BackingOff(Box::new(BackOff { failure, at_ms }))
             }
-            SlotState::Waiting { asked, rejected } => Progress::waiting(asked, rejected),
+            SlotState::Waiting { asked, rejected, more } => {
+                let first = Question { asked, rejected };
+                let more = more.into_iter().map(|asked| Question { asked, rejected: None });
+                Progress::Waiting(std::iter::once(first).chain(more).collect())
+            }
             SlotState::Finished { seq: 0, update, route } => {
                 let update = UpdateValue::from_bytes(&update.unwrap_or_default());
                 let decision = route.map(|route| self.decision(at, image.node, route)).transpose()?;
@@ -314,24 +322,26 @@ impl Execution {
             }
             SlotState::Finished { seq, .. } => {
                 let record: Record = read(find(entries, seq)?)?;
-                let Body::Finished { update, route, .. } = record.body else {
+                let Body::Finished { update, route, posts: posted, .. } = record.body else {
                     return Err(RecoverError::Inconsistent {
                         seq,
                         what: "it should finish an activation".to_owned(),
                     });
                 };
+                posts = posted;
                 let decision = route.map(|route| self.decision(seq, image.node, route)).transpose()?;
                 Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq }
             }
         };
         let input = payload(image.input);
+        let steps = steps::load(image.steps, entries)?;
         if let Some(tries) = &image.tries {
             let counted = tries.attempts.max(tries.honoured).max(tries.crashes);
             countable(at, tries.waited_ms.max(u64::from(counted) << 32))?;
         }
         let SlotImage { node, critique, attempts, answers, tries, .. } = image;
         let tries = tries.map(Box::new);
-        Ok(Slot { node, input, critique, attempts, progress, answers, tries, waited: None })
+        Ok(Slot { node, input, critique, attempts, progress, answers, steps, posts, tries, waited: None })
     }
 
     fn pass_snapshot(&mut self, entry: &Entry) -> Result<(), RecoverError> {
@@ -356,7 +366,7 @@ pub(super) fn countable(seq: Seq, number: u64) -> Result<(), RecoverError> {
     Ok(())
 }
 
-fn find(entries: &[Entry], seq: Seq) -> Result<&Entry, RecoverError> {
+pub(super) fn find(entries: &[Entry], seq: Seq) -> Result<&Entry, RecoverError> {
     let place = entries.binary_search_by_key(&seq, |entry| entry.seq);
     let place = place.map_err(|place| RecoverError::Gap {
         expected: seq,

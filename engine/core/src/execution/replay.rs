@@ -16,11 +16,13 @@ impl Execution {
         let inconsistent = |what: &str| RecoverError::Inconsistent { seq, what: what.to_owned() };
         match body {
             Body::Opened(opened) => self.replay_opened(seq, *opened),
-            Body::Finished { index, attempt, update, route, commit, failure } => {
+            Body::Finished { index, attempt, update, route, commit, failure, posts } => {
                 let node = self.slot_mut(seq, index)?.node;
                 let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
                 let slot = self.slot_mut(seq, index)?;
                 slot.attempts = attempt;
+                slot.steps.clear();
+                slot.posts = posts;
                 slot.progress =
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
@@ -37,7 +39,7 @@ impl Execution {
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
                 slot.attempts = attempt;
-                slot.ask(interrupt, None);
+                slot.ask(interrupt);
                 Ok(())
             }
             Body::Answered { interrupt, value } => {
@@ -48,11 +50,19 @@ impl Execution {
                     .iter_mut()
                     .find(waits)
                     .ok_or_else(|| inconsistent("nobody asked what it answers"))?;
-                slot.answer(value);
+                slot.answer(&interrupt, value);
                 Ok(())
             }
             Body::AnswerRejected { attempt, interrupt, reason } => {
                 self.replay_rejected(seq, attempt, &interrupt, &reason)
+            }
+            Body::Step { index, step, .. } | Body::Settled { index, step } => {
+                self.slot_mut(seq, index)?.steps.keep(step, seq);
+                Ok(())
+            }
+            Body::Delivered { id } => {
+                self.outbox.retain(|pending| pending.post.id != id);
+                Ok(())
             }
             Body::Committed { commit, failure } => {
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
@@ -100,8 +110,8 @@ impl Execution {
     ) -> Result<(), RecoverError> {
         countable(seq, u64::from(attempt) << 32)?;
         for slot in &mut self.slots {
-            let asked = slot.answers.iter().map(|(asked, _)| asked).find(|asked| asked.id == interrupt);
-            if let Some(name) = asked.map(|asked| asked.name.clone()) {
+            let answered = slot.answers.iter().find(|(asked, _)| asked.id == interrupt);
+            if let Some(name) = answered.map(|(asked, _)| asked.name.clone()) {
                 slot.attempts = attempt;
                 slot.reject_answer(&name, reason);
                 return Ok(());
@@ -142,6 +152,7 @@ impl Execution {
             let applied = self.counters.gates.apply(&self.plan, self.cell.as_mut(), round);
             applied.map_err(|error| RecoverError::Cell { seq, error })?;
         }
+        self.collect_posts();
         self.enter_recorded(seq, commit)
     }
 

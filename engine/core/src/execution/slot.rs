@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 
+use super::steps::Steps;
 use super::types::{Answer, Interrupt};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
 use crate::ids::{NodeIx, Seq};
-use crate::journal::{Critique, StoredInterrupt};
+use crate::journal::{Critique, StoredInterrupt, StoredPost};
 use crate::payload::Payload;
 use crate::policy::{Retry, Tries};
 use crate::route::Decision;
@@ -28,8 +29,8 @@ pub(super) enum Progress {
     Handled(Box<Failure>),
     /// The last attempt failed, and the next one has its time.
     BackingOff(Box<BackOff>),
-    /// Waits for an answer.
-    Waiting(Box<Question>),
+    /// Waits for answers to these questions.
+    Waiting(Vec<Question>),
 }
 
 /// What an activation waits for that failed and is tried again.
@@ -39,7 +40,7 @@ pub(super) struct BackOff {
     pub(super) at_ms: u64,
 }
 
-/// An open question. Boxed where it is rare, so that the slots of ordinary steps stay small.
+/// An open question.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) asked: StoredInterrupt,
@@ -48,12 +49,12 @@ pub(super) struct Question {
 
 impl Progress {
     pub(super) fn waiting(asked: StoredInterrupt, rejected: Option<String>) -> Self {
-        Progress::Waiting(Box::new(Question { asked, rejected }))
+        Progress::Waiting(vec![Question { asked, rejected }])
     }
 
     /// Whether it waits for the answer to this question.
     pub(super) fn waits_for(&self, id: &str) -> bool {
-        matches!(self, Progress::Waiting(question) if question.asked.id == id)
+        matches!(self, Progress::Waiting(open) if open.iter().any(|question| question.asked.id == id))
     }
 }
 
@@ -67,6 +68,9 @@ pub(super) struct Slot {
     pub(super) attempts: u32,
     pub(super) progress: Progress,
     pub(super) answers: Vec<(StoredInterrupt, ByteBuf)>,
+    pub(super) steps: Steps,
+    /// What it posted, until the superstep is committed.
+    pub(super) posts: Vec<StoredPost>,
     /// Absent until something goes wrong.
     pub(super) tries: Option<Box<Tries>>,
     /// The wait that is over although no record says so yet.
@@ -82,6 +86,8 @@ impl Slot {
             attempts: 0,
             progress: Progress::Ready,
             answers: Vec::new(),
+            steps: Steps::default(),
+            posts: Vec::new(),
             tries: None,
             waited: None,
         }
@@ -112,15 +118,11 @@ impl Slot {
         }
     }
 
-    /// Takes a question that its execution asked.
-    pub(super) fn ask(&mut self, asked: StoredInterrupt, rejected: Option<String>) {
-        self.waited = None;
-        self.progress = Progress::Waiting(Box::new(Question { asked, rejected }));
-    }
-
     /// Takes a failure, and what was decided about it, live and in recovery alike.
     pub(super) fn fail(&mut self, failure: Failure, retry: Option<Retry>, handled: bool) {
         self.waited = None;
+        self.steps.attempt_failed();
+        self.posts.clear();
         match retry {
             Some(retry) => {
                 self.tries.get_or_insert_default().apply(&retry);
@@ -135,16 +137,37 @@ impl Slot {
         }
     }
 
-    pub(super) fn open_question(&self) -> Option<Interrupt> {
-        let Progress::Waiting(question) = &self.progress else { return None };
-        let Question { asked, rejected } = question.as_ref();
-        Some(Interrupt {
+    /// The questions that it waits for.
+    pub(super) fn open_questions(&self) -> impl Iterator<Item = Interrupt> {
+        let open = if let Progress::Waiting(open) = &self.progress { open.as_slice() } else { &[] };
+        open.iter().map(|Question { asked, rejected }| Interrupt {
             id: asked.id.clone(),
             name: asked.name.clone(),
             node: self.node,
             question: asked.question.to_vec(),
             rejected: rejected.clone(),
+            deadline_ms: asked.deadline_ms,
         })
+    }
+
+    /// One more question of the execution that asked.
+    pub(super) fn ask(&mut self, asked: StoredInterrupt) {
+        self.waited = None;
+        match &mut self.progress {
+            Progress::Waiting(open) => open.push(Question { asked, rejected: None }),
+            progress => *progress = Progress::waiting(asked, None),
+        }
+    }
+
+    /// The questions that have expired, with their default answers.
+    pub(super) fn expired(&self, now_ms: u64) -> Vec<(String, ByteBuf)> {
+        let Progress::Waiting(open) = &self.progress else { return Vec::new() };
+        let expired = |question: &Question| {
+            let over = question.asked.deadline_ms.is_some_and(|deadline| deadline <= now_ms);
+            let default = question.asked.default.clone().filter(|_| over)?;
+            Some((question.asked.id.clone(), default))
+        };
+        open.iter().filter_map(expired).collect()
     }
 
     pub(super) fn answers_for_task(&self) -> Option<Arc<[Answer]>> {
@@ -158,10 +181,13 @@ impl Slot {
         Some(self.answers.iter().map(answer).collect())
     }
 
-    /// Takes an answer; the activation can run again.
-    pub(super) fn answer(&mut self, value: ByteBuf) {
-        if let Progress::Waiting(question) = std::mem::replace(&mut self.progress, Progress::Ready) {
-            self.answers.push((question.asked, value));
+    /// Takes an answer; the activation can run again when it has all.
+    pub(super) fn answer(&mut self, id: &str, value: ByteBuf) {
+        let Progress::Waiting(open) = &mut self.progress else { return };
+        let Some(place) = open.iter().position(|question| question.asked.id == id) else { return };
+        self.answers.push((open.remove(place).asked, value));
+        if open.is_empty() {
+            self.progress = Progress::Ready;
         }
     }
 
@@ -170,7 +196,8 @@ impl Slot {
         let place = self.answers.iter().position(|(asked, _)| asked.name == name)?;
         let (asked, _) = self.answers.remove(place);
         let id = asked.id.clone();
-        self.ask(asked, Some(reason.to_owned()));
+        self.waited = None;
+        self.progress = Progress::waiting(asked, Some(reason.to_owned()));
         Some(id)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_bytes::ByteBuf;
 
-use super::slot::{BackOff, Progress, Slot};
+use super::slot::{BackOff, Progress, Question, Slot};
 use super::types::{EntryKind, Interrupt, Journaling, Outcome, Refused, Status};
 use super::{Execution, Gated, writer};
 use crate::ids::EdgeIx;
@@ -49,7 +49,7 @@ impl Execution {
 
     /// The open questions.
     pub fn interrupts(&self) -> Vec<Interrupt> {
-        self.slots.iter().filter_map(Slot::open_question).collect()
+        self.slots.iter().flat_map(Slot::open_questions).collect()
     }
 
     pub(super) fn may_start(&self) -> Result<(), Refused> {
@@ -94,7 +94,7 @@ impl Execution {
     /// Lets others have the place of what ran, and stops the drive if nothing runs any more.
     pub(super) fn settle(&mut self, now_ms: u64) -> Result<(), Refused> {
         self.run_held();
-        if !self.driving || self.running > 0 {
+        if !self.driving || self.running > 0 || self.delivers() {
             return Ok(());
         }
         match self.status() {
@@ -157,6 +157,7 @@ impl Execution {
             values: ByteBuf::from(values),
             references,
             self_contained,
+            outbox: self.outbox_image(),
         };
         let bytes = match journal::encode(&body) {
             Ok(bytes) => bytes,
@@ -180,9 +181,7 @@ impl Execution {
             Progress::Failed(failure) => SlotState::Failed(failure.as_ref().clone()),
             Progress::Handled(failure) => SlotState::Handled(failure.as_ref().clone()),
             Progress::BackingOff(wait) => back_off(wait),
-            Progress::Waiting(question) => {
-                SlotState::Waiting { asked: question.asked.clone(), rejected: question.rejected.clone() }
-            }
+            Progress::Waiting(open) => waiting_image(open),
             Progress::Finished { seq, .. } if *seq > 0 => {
                 SlotState::Finished { seq: *seq, update: None, route: None }
             }
@@ -195,12 +194,22 @@ impl Execution {
         let input =
             slot.input.encode().map_err(|reason| FrameError::Malformed { reason })?.map(ByteBuf::from);
         let answers = slot.answers.clone();
+        let steps = slot.steps.image();
+        let held = matches!(slot.progress, Progress::Finished { seq, .. } if seq > 0);
+        let posts = if held { Vec::new() } else { slot.posts.clone() };
         let tries = slot.tries.as_deref().copied();
         let (node, attempts, critique) = (slot.node, slot.attempts, slot.critique.clone());
-        Ok(SlotImage { node, input, critique, attempts, state, answers, tries })
+        Ok(SlotImage { node, input, critique, attempts, state, answers, steps, posts, tries })
     }
 }
 
 fn back_off(wait: &BackOff) -> SlotState {
     SlotState::BackingOff { failure: wait.failure.clone(), at_ms: wait.at_ms }
+}
+
+/// A rejected question is always the first one.
+fn waiting_image(open: &[Question]) -> SlotState {
+    let Some((first, more)) = open.split_first() else { return SlotState::Ready };
+    let more = more.iter().map(|question| question.asked.clone()).collect();
+    SlotState::Waiting { asked: first.asked.clone(), rejected: first.rejected.clone(), more }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cell::{CellError, Snapshot, UpdateValue};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
-use crate::journal::{Critique, FrameError, GateRound};
+use crate::journal::{Critique, FrameError, GateRound, StoredPost, StoredStep};
 use crate::payload::Payload;
 use crate::route::Decision;
 
@@ -43,16 +43,14 @@ pub enum Event {
         /// A random number, for the jitter of the wait before another attempt.
         draw: u32,
     },
-    /// A node asked a question that has no answer yet; the driver has dropped it.
+    /// A node asked questions that have no answer yet; the driver has dropped it. It runs again when all are answered.
     Asked {
         /// The activation.
         activation: ActivationId,
         /// The attempt that the driver was told to run.
         attempt: u32,
-        /// The name that the node gave the question.
-        name: String,
-        /// The question, MessagePack.
-        question: Vec<u8>,
+        /// The questions, in the order in which they were asked.
+        questions: Vec<Asking>,
     },
     /// A node could not read the answer that it was given; the driver has dropped it.
     AnswerRejected {
@@ -71,6 +69,40 @@ pub enum Event {
         interrupt: String,
         /// The answer, MessagePack.
         value: Vec<u8>,
+    },
+    /// A step of a running node began or ended. The node waits for [`Action::StepKept`].
+    Stepped {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+        /// The step.
+        step: StoredStep,
+    },
+    /// A running node posted items; reported before its end. Each is a kind and a payload in MessagePack.
+    Posted {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+        /// The items.
+        items: Vec<(String, Vec<u8>)>,
+    },
+    /// An attempt to deliver an item of the outbox ended.
+    Delivered {
+        /// The item's id.
+        id: String,
+        /// Whether it was delivered; if not, it is handed out again when the thread is next taken up.
+        delivered: bool,
+    },
+    /// Deliver what is left in the outbox, and run nothing.
+    Deliver,
+    /// Somebody says how an effect ended whose outcome is unknown.
+    Settled {
+        /// The effect's id.
+        effect: String,
+        /// Its result, MessagePack; none if it did not take place and may begin anew.
+        value: Option<Vec<u8>>,
     },
     /// Everything up to this position is as durable as the thread's level promises.
     Persisted {
@@ -97,6 +129,10 @@ pub enum Action {
         /// The time.
         at_ms: u64,
     },
+    /// Deliver an item of the outbox; report [`Event::Delivered`].
+    Deliver(Arc<StoredPost>),
+    /// Let a node go on that waits for a step to be kept.
+    StepKept(Box<StepKept>),
     /// Tell whoever watches.
     Emit(Notice),
     /// The drive is over.
@@ -139,6 +175,8 @@ pub struct Task {
     pub state: Snapshot,
     /// Answers to questions it asked before, by name; shared, since most activations have none.
     pub answers: Option<Arc<[Answer]>>,
+    /// Steps that earlier executions did; shared, since most activations have none.
+    pub steps: Option<Arc<[Arc<StoredStep>]>>,
 }
 
 impl std::fmt::Debug for Task {
@@ -152,6 +190,17 @@ impl std::fmt::Debug for Task {
     }
 }
 
+/// A question that a node asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    /// The name that the node gave it.
+    pub name: String,
+    /// The question, MessagePack.
+    pub question: Vec<u8>,
+    /// After how many milliseconds it is answered by this, MessagePack, when the thread is taken up.
+    pub expiry: Option<(u64, Vec<u8>)>,
+}
+
 /// An answer to a question of this activation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -159,6 +208,19 @@ pub struct Answer {
     pub name: String,
     /// The answer, MessagePack.
     pub value: Vec<u8>,
+}
+
+/// A step is as durable as the thread's level promises, or cannot be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepKept {
+    /// The activation.
+    pub activation: ActivationId,
+    /// The attempt that did it.
+    pub attempt: u32,
+    /// Its name.
+    pub name: String,
+    /// Why it cannot be kept, if it cannot.
+    pub refused: Option<Failure>,
 }
 
 /// An open question.
@@ -174,6 +236,8 @@ pub struct Interrupt {
     pub question: Vec<u8>,
     /// Why the last answer did not fit, if there was one.
     pub rejected: Option<String>,
+    /// From when on, in milliseconds since 1970, its default answer counts and no other.
+    pub deadline_ms: Option<u64>,
 }
 
 /// Progress, for whoever watches. Everything in it is durable by the time it is emitted, but for starts.
@@ -316,11 +380,13 @@ pub struct Limits {
     pub crashes: u32,
     /// A snapshot is written once the bytes since the last one exceed this and the last one's size.
     pub snapshot_after_bytes: u64,
+    /// Steps of one activation.
+    pub steps: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { frontier: 10_000, at_once: 1_000, crashes: 3, snapshot_after_bytes: 256 * 1024 }
+        Self { frontier: 10_000, at_once: 1_000, crashes: 3, snapshot_after_bytes: 256 * 1024, steps: 1000 }
     }
 }
 
@@ -354,6 +420,20 @@ pub enum Refused {
         /// The id.
         id: String,
     },
+    /// An answer to a question whose time is over.
+    #[error("the question `{id}` has expired; resume the run, and it goes on with the default answer")]
+    Expired {
+        /// The id.
+        id: String,
+    },
+    /// A settlement of an effect whose outcome is not unknown.
+    #[error("no effect with the id `{id}` waits to be settled; unknown is the outcome of: {open}")]
+    UnknownEffect {
+        /// The id that was given.
+        id: String,
+        /// The ids of the effects whose outcome is unknown, or "none".
+        open: String,
+    },
     /// A value could not be written down.
     #[error(transparent)]
     Cell(#[from] CellError),
@@ -381,6 +461,8 @@ impl Refused {
             Refused::NothingOpen { .. } => "SW-X202",
             Refused::UnknownInterrupt { .. } => "SW-X203",
             Refused::AlreadyAnswered { .. } => "SW-X204",
+            Refused::Expired { .. } => "SW-X258",
+            Refused::UnknownEffect { .. } => "SW-X255",
             Refused::Cell(error) => error.code(),
             Refused::Frame(error) => error.code(),
             Refused::Input { .. } => "SW-X205",

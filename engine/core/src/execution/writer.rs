@@ -17,7 +17,7 @@ use crate::graph::{Plan, PlanNode};
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
     self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, Record,
-    StoredChannel,
+    StoredChannel, StoredPost,
 };
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
@@ -126,6 +126,8 @@ pub(super) enum HotBody<'a> {
         commit: Option<HotCommit<'a>>,
         #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
         failure: Option<&'a Failure>,
+        #[serde(rename = "o", skip_serializing_if = "<[StoredPost]>::is_empty")]
+        posts: &'a [StoredPost],
     },
     #[serde(rename = "c")]
     Committed {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::post::StoredPost;
+use super::step::StoredStep;
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId};
 use crate::policy::Retry;
@@ -54,6 +56,9 @@ pub enum Body {
         /// Why the superstep could not be committed, if it could not.
         #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
+        /// What it wants delivered once the superstep is durable.
+        #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+        posts: Vec<StoredPost>,
     },
     /// An attempt failed.
     #[serde(rename = "e")]
@@ -109,6 +114,36 @@ pub enum Body {
         /// Why.
         #[serde(rename = "x")]
         reason: String,
+    },
+    /// A step of an activation began or ended.
+    #[serde(rename = "t")]
+    Step {
+        /// The activation's index in the superstep.
+        #[serde(rename = "i")]
+        index: u32,
+        /// The execution that did it, from 1.
+        #[serde(rename = "a")]
+        attempt: u32,
+        /// The step.
+        #[serde(rename = "s")]
+        step: StoredStep,
+    },
+    /// Somebody said how an effect ended whose outcome was unknown.
+    #[serde(rename = "l")]
+    Settled {
+        /// The activation's index in the superstep.
+        #[serde(rename = "i")]
+        index: u32,
+        /// The effect as it stands now.
+        #[serde(rename = "s")]
+        step: StoredStep,
+    },
+    /// An item of the outbox was delivered.
+    #[serde(rename = "m")]
+    Delivered {
+        /// The item's id.
+        #[serde(rename = "i")]
+        id: String,
     },
     /// The superstep was committed on its own, after an earlier attempt at it had failed.
     #[serde(rename = "c")]
@@ -404,6 +439,12 @@ pub struct StoredInterrupt {
     /// The question, MessagePack.
     #[serde(rename = "q")]
     pub question: ByteBuf,
+    /// From when on, in milliseconds since 1970, it is answered by what follows.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// The answer that counts after the deadline, MessagePack.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<ByteBuf>,
 }
 
 fn no_bytes(bytes: &ByteBuf) -> bool {

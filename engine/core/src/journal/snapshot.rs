@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::post::{PostImage, StoredPost};
 use super::record::{ChosenRoute, Critique, Crossing, NodeTable, StoredInterrupt};
+use super::step::StoredStep;
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId, Seq};
 use crate::policy::Tries;
@@ -67,6 +69,9 @@ pub struct SnapshotBody {
     /// Whether `values` also holds the channels that are usually referenced, so that nothing before is needed.
     #[serde(rename = "w", default)]
     pub self_contained: bool,
+    /// Items of the outbox that are not known to be delivered.
+    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+    pub outbox: Vec<PostImage>,
 }
 
 /// The entries that wrote one channel, oldest first, as closed ranges.
@@ -138,9 +143,26 @@ pub struct SlotImage {
     /// Questions that were answered, with the answers.
     #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<(StoredInterrupt, ByteBuf)>,
+    /// Its steps, in the order in which they came to be.
+    #[serde(rename = "k", default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepImage>,
+    /// What it posted, if it has finished and no entry holds that.
+    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+    pub posts: Vec<StoredPost>,
     /// What it has used of its policy.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<Tries>,
+}
+
+/// One step in a snapshot. Results are not copied from snapshot to snapshot where an entry holds them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum StepImage {
+    /// The entry that holds it.
+    #[serde(rename = "n")]
+    At(Seq),
+    /// The step itself, since no entry holds it.
+    #[serde(rename = "s")]
+    Held(StoredStep),
 }
 
 /// How far an activation got.
@@ -187,5 +209,8 @@ pub enum SlotState {
         /// Why the last answer did not fit.
         #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
         rejected: Option<String>,
+        /// Further questions, if it asked several at once.
+        #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
+        more: Vec<StoredInterrupt>,
     },
 }

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod control;
+mod effects;
 mod events;
 mod failures;
 mod gates;
@@ -13,12 +14,15 @@ mod joins;
 mod journal;
 mod merging;
 mod mistakes;
+mod outbox;
 mod panics;
 mod parallel;
+mod poses;
 mod questions;
 mod recovery;
 mod retries;
 mod routing;
+mod steps;
 mod stores;
 mod support;
 mod threads;

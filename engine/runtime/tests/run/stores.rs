@@ -265,3 +265,38 @@ async fn a_gap_in_the_journal_is_told() {
         graph(&Witness::default()).runner().checkpointer(Forgetful(store)).load("t").await.unwrap_err();
     assert!(error.code().starts_with("SW-") && error.to_string().contains('2'), "{} {error}", error.code());
 }
+
+#[tokio::test]
+async fn a_step_returns_and_an_effect_begins_only_after_it_is_acknowledged() {
+    let (witness, store) = (Witness::default(), Scripted { holds_back: true, ..Scripted::default() });
+    let seen = witness.clone();
+    let mut g = builder();
+    let works = g.func("works", move |ctx: Ctx<Log>| {
+        let seen = seen.clone();
+        async move {
+            ctx.step("step").run(|| async { Ok(()) }).await?;
+            seen.saw("step returned");
+            let effect = ctx.effect("effect").run(|_| async {
+                seen.saw("effect begins");
+                Ok(())
+            });
+            effect.await?;
+            seen.saw("effect returned");
+            Ok(ran(&ctx))
+        }
+    });
+    chain(&mut g, &[works]);
+    let runner = g.build().unwrap().runner().checkpointer(store.clone());
+    let task = tokio::spawn(runner.start("t", Log::update()).into_future());
+    // Opened, the step, the effect's beginning, its end, the end of the node.
+    let expected = ["", "", "step returned", "effect begins", "effect returned"];
+    for (acknowledged, last) in expected.into_iter().enumerate() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let seen = witness.0.lock().unwrap().last().cloned().unwrap_or_default();
+        assert_eq!(seen, last, "after {acknowledged} acknowledgements");
+        store.pending.lock().unwrap().remove(0).send(Ok(())).unwrap();
+    }
+    expect_finished(&within(task).await.unwrap().unwrap());
+}

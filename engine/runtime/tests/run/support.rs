@@ -88,7 +88,7 @@ pub(crate) fn chain(g: &mut Builder, nodes: &[Handle]) {
 
 /// What really happened, kept outside the engine: it survives every crash and sees work that was redone.
 #[derive(Clone, Default)]
-pub(crate) struct Witness(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Witness(pub(crate) Arc<Mutex<Vec<String>>>);
 
 impl Witness {
     pub(crate) fn saw(&self, what: impl Into<String>) {

@@ -25,8 +25,8 @@ enum Mark {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
     marks: Vec<Mark>,
-    /// How many of them the last stored end of a drive covers.
-    stored: usize,
+    /// Where only some ends are stored: how many of them each snapshot covers.
+    stored: Vec<(Seq, usize)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,9 +47,11 @@ impl Ledger {
         self.marks.push(Mark::Granted { seq });
     }
 
-    /// The end of a drive is stored.
-    pub(super) fn stopped(&mut self) {
-        self.stored = self.marks.len();
+    /// The last entry of the journal: if it is a new one, it covers everything so far.
+    pub(super) fn covered(&mut self, seq: Seq) {
+        if self.stored.last().is_none_or(|(last, _)| *last < seq) {
+            self.stored.push((seq, self.marks.len()));
+        }
     }
 
     /// A crash left the journal with entries up to this one.
@@ -59,9 +61,10 @@ impl Ledger {
         });
     }
 
-    /// A crash left nothing but the last stored end of a drive.
-    pub(super) fn lost_since_stop(&mut self) {
-        self.marks.truncate(self.stored);
+    /// A crash left the last of these snapshots, and nothing that came after it.
+    pub(super) fn lost_since_snapshot(&mut self, kept: Seq) {
+        self.stored.retain(|(seq, _)| *seq <= kept);
+        self.marks.truncate(self.stored.last().map_or(0, |(_, covered)| *covered));
     }
 
     /// Whether the policy allows another attempt now.

@@ -4,6 +4,7 @@
 mod ledger;
 mod process;
 mod recovery;
+mod steps;
 mod watch;
 mod world;
 
@@ -38,6 +39,14 @@ pub struct History {
     pub cancels: usize,
     /// How many snapshots there are at the end.
     pub snapshots: usize,
+    /// How many steps were done and kept.
+    pub kept: usize,
+    /// How often a kept step was given to a later execution.
+    pub replayed: usize,
+    /// How often an effect of unknown outcome failed its activation.
+    pub unknown: usize,
+    /// How many effects an operator settled.
+    pub settled: usize,
     /// How many prefixes of the journal were recovered in two ways and compared.
     pub prefixes: usize,
 }

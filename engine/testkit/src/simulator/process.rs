@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use statewright_engine_core::{
-    Action, ActivationId, Event, Execution, Failure, FailureKind, Interrupt, Journaling, NodeFailure, NodeIx,
-    Notice, Outcome, Seq, State, Status, Task, UpdateValue,
+    Action, ActivationId, Asking, EffectClass, Event, Execution, Failure, FailureKind, Interrupt, Journaling,
+    NodeFailure, NodeIx, Notice, Outcome, Seq, State, Status, StepState, StoredStep, Task, UpdateValue,
 };
 
 use statewright_engine_core::journal::Body;
 
+use super::steps::{Next, Running};
 use super::watch::Content;
 use super::world::{World, run_number};
 use crate::script::Visit;
@@ -24,7 +25,7 @@ pub(super) struct Process {
     pub(super) driving: bool,
     /// Whether it has done nothing yet.
     pub(super) fresh: bool,
-    running: Vec<Task>,
+    pub(super) running: Vec<Running>,
     /// Executions that ended or were dropped, and may report once more.
     past: Vec<(ActivationId, u32)>,
     /// The timer that is set.
@@ -37,7 +38,8 @@ impl Process {
     }
 
     pub(super) fn drop_running(&mut self) {
-        self.past.extend(self.running.drain(..).map(|task| (task.activation, task.attempt)));
+        self.past
+            .extend(self.running.drain(..).map(|running| (running.task.activation, running.task.attempt)));
     }
 }
 
@@ -51,7 +53,7 @@ impl World {
         let weights = [
             habits.poll,
             when(unacked, habits.ack),
-            when(!process.running.is_empty(), habits.complete),
+            when(process.running.iter().any(|running| !running.is_waiting()), habits.complete),
             when(!process.past.is_empty(), habits.late),
             habits.drain,
             when(open, habits.cancel),
@@ -75,7 +77,7 @@ impl World {
             Some(5) => self.cancel(process)?,
             Some(6) => {
                 for task in &process.running {
-                    *self.killed.entry(task.activation).or_insert(0) += 1;
+                    *self.killed.entry(task.task.activation).or_insert(0) += 1;
                 }
                 self.crash();
                 return Ok(false);
@@ -96,14 +98,20 @@ impl World {
     }
 
     fn poll(&mut self, process: &mut Process) -> Result<(), String> {
+        self.ledger.covered(process.execution.last_seq());
         let Some(action) = process.execution.poll_action() else {
-            let quiet = process.running.is_empty() && self.acked == self.disk.len() as Seq;
+            let quiet =
+                process.running.iter().all(Running::is_waiting) && self.acked == self.disk.len() as Seq;
             if quiet && process.timer.is_some() {
                 self.waited += self.rng.between(1, 30) as u64;
                 self.note(|| "time passes".to_owned());
                 return Ok(());
             }
-            return if quiet { Err("the drive neither runs nor stops".to_owned()) } else { Ok(()) };
+            return if quiet {
+                Err("the drive neither runs, nor stops, nor lets a node go on".to_owned())
+            } else {
+                Ok(())
+            };
         };
         match action {
             Action::Persist(entry) => {
@@ -126,11 +134,12 @@ impl World {
                     self.acked
                 ));
             }
-            Action::Emit(_) => {}
+            Action::Emit(_) | Action::Deliver(_) => {}
             Action::SetTimer { at_ms } => {
                 self.note(|| format!("set the timer to {at_ms}"));
                 process.timer = Some(at_ms);
             }
+            Action::StepKept(kept) => self.kept(process, *kept)?,
             Action::Stop(outcome) => self.stop(process, &outcome)?,
         }
         Ok(())
@@ -146,6 +155,7 @@ impl World {
             let activation = ActivationId { superstep, index: crash.index };
             self.history.looped += 1;
             self.killed.remove(&activation);
+            self.forget_attempts(activation);
             self.ledger.failed(activation, seq, failure, self.now());
         }
     }
@@ -174,7 +184,7 @@ impl World {
         if self.options.journaling != Journaling::Off {
             self.watch.may_run(activation, self.acked)?;
         }
-        if process.running.iter().any(|other| other.activation == activation) {
+        if process.running.iter().any(|other| other.task.activation == activation) {
             return Err(format!("activation {activation} runs twice at the same time"));
         }
         self.ledger.may_run(&self.scenario.policies[node.index()], activation, self.now())?;
@@ -203,13 +213,13 @@ impl World {
                 "activation {activation} sees another state than the reference:\n  sees     {seen:?}\n  expected {wanted:?}"
             ));
         }
-        process.running.push(task);
+        process.running.push(Running::new(task));
         Ok(())
     }
 
     /// Whether the limits allow one more activation of a node.
     fn in_lane(&self, process: &Process, node: NodeIx) -> Result<(), String> {
-        let of_node = process.running.iter().filter(|task| task.node == node).count();
+        let of_node = process.running.iter().filter(|other| other.task.node == node).count();
         let most = self.scenario.policies[node.index()].at_once.map_or(usize::MAX, |most| most as usize);
         if of_node >= most || process.running.len() >= self.options.limits.at_once {
             return Err(format!("node {} runs although {of_node} of {most} activations do", node.0));
@@ -222,7 +232,6 @@ impl World {
         self.history.stops += 1;
         process.driving = false;
         process.timer = None;
-        self.ledger.stopped();
         if self.options.journaling != Journaling::Off {
             self.watch.may_stop(self.acked)?;
         }
@@ -266,13 +275,25 @@ impl World {
 
     /// One of the running nodes reports.
     fn complete(&mut self, process: &mut Process) -> Result<(), String> {
-        let place = self.rng.below(process.running.len());
-        let task = process.running.swap_remove(place);
+        let free: Vec<usize> =
+            (0..process.running.len()).filter(|place| !process.running[*place].is_waiting()).collect();
+        let place = free[self.rng.below(free.len())];
+        let next = self.step(process, place)?;
+        if matches!(next, Next::Later) {
+            return Ok(());
+        }
+        let task = process.running.swap_remove(place).task;
         let Task { activation, node, attempt, .. } = task;
         process.past.push((activation, attempt));
         let state: Arc<SimState> = task.state.clone().downcast().unwrap_or_default();
         let visit = Visit { node, activation, input: input(&task)?, state: &state };
         let script = self.scenario.script;
+        if matches!(next, Next::Unknown) {
+            self.note(|| format!("{activation} fails over an unknown effect"));
+            self.forget_attempt(&task, &visit);
+            let failure = Failure::permanent("SIM-4", "simulated");
+            return self.failed(process, activation, attempt, failure);
+        }
         let mut answer = None;
         if let Some(name) = script.question(&visit) {
             let given = task.answers.as_deref().unwrap_or_default().iter().find(|given| given.name == name);
@@ -280,7 +301,14 @@ impl World {
                 None => {
                     self.note(|| format!("{activation} asks {name}"));
                     let question = script.answer(&visit).to_le_bytes().to_vec();
-                    return self.report(process, Event::Asked { activation, attempt, name, question });
+                    return self.report(
+                        process,
+                        Event::Asked {
+                            activation,
+                            attempt,
+                            questions: vec![Asking { name, question, expiry: None }],
+                        },
+                    );
                 }
                 Some(WRONG) => {
                     self.note(|| format!("{activation} rejects the answer to {name}"));
@@ -305,6 +333,7 @@ impl World {
         let left = !handled || self.ledger.failures(policy, activation) + 1 < policy.attempts;
         if left && failed < FAILURES_MAX && self.rng.chance(self.habits.fail) {
             self.failures.insert(activation, failed + 1);
+            self.forget_attempt(&task, &visit);
             return self.fail(process, activation, attempt, handled);
         }
         let route = self.scenario.topology.nodes[node.index()].route.as_ref();
@@ -339,6 +368,16 @@ impl World {
         let mut failure = Failure::new("SIM-1", kind, "simulated");
         failure.retry_after_ms = self.rng.chance(250).then(|| self.rng.below(60) as u64);
         self.note(|| format!("{activation} fails ({}, {:?})", kind.name(), failure.retry_after_ms));
+        self.failed(process, activation, attempt, failure)
+    }
+
+    fn failed(
+        &mut self,
+        process: &mut Process,
+        activation: ActivationId,
+        attempt: u32,
+        failure: Failure,
+    ) -> Result<(), String> {
         let (seq, at_ms) = (process.execution.last_seq() + 1, self.now());
         self.ledger.failed(activation, seq, &failure, at_ms);
         self.killed.remove(&activation);
@@ -346,9 +385,10 @@ impl World {
         self.report(process, Event::Failed { activation, attempt, failure, draw })
     }
 
-    fn report(&mut self, process: &mut Process, event: Event) -> Result<(), String> {
+    pub(super) fn report(&mut self, process: &mut Process, event: Event) -> Result<(), String> {
         let reported = process.execution.handle(self.now(), event);
         reported.map_err(|refused| format!("a report is refused: {refused}"))?;
+        self.ledger.covered(process.execution.last_seq());
         self.check_state(&process.execution)
     }
 
@@ -356,17 +396,23 @@ impl World {
     fn late(&mut self, process: &mut Process) -> Result<(), String> {
         let (activation, attempt) = process.past[self.rng.below(process.past.len())];
         let attempt = attempt.saturating_sub(self.rng.below(2) as u32);
-        let current = |task: &Task| task.activation == activation && task.attempt == attempt;
+        let current = |other: &Running| other.task.activation == activation && other.task.attempt == attempt;
         if process.running.iter().any(current) {
             return Ok(());
         }
         self.note(|| format!("{activation} reports once more (attempt {attempt})"));
-        let event = match self.rng.below(3) {
+        let event = match self.rng.below(4) {
+            3 => {
+                let state = StepState::Finished(vec![1].into());
+                let (name, class) = ("late".to_owned(), EffectClass::Pure);
+                let step = StoredStep { name, input: None, class, per_attempt: false, state };
+                Event::Stepped { activation, attempt, step }
+            }
             0 => {
                 let failure = Failure::permanent("SIM-2", "too late");
                 Event::Failed { activation, attempt, failure, draw: 0 }
             }
-            1 => Event::Asked { activation, attempt, name: "late".to_owned(), question: Vec::new() },
+            1 => Event::Asked { activation, attempt, questions: vec![Asking::default()] },
             _ => {
                 let update = UpdateValue::live(SimState::update().log(u64::MAX));
                 Event::Finished { activation, attempt, update, decision: None }
@@ -386,6 +432,7 @@ impl World {
             0 | 1 => {
                 Event::Start { run: "r9".into(), input: UpdateValue::live(SimState::update().log(7u64)) }
             }
+            2 if self.rng.chance(300) => Event::Settled { effect: "nobody@0.0".to_owned(), value: None },
             2 => Event::Answered { interrupt: "nobody@0.0".to_owned(), value: vec![1] },
             _ => {
                 self.unmoved(process, Event::Persisted { seq: self.acked / 2 }, false)?;
@@ -423,11 +470,13 @@ impl World {
         let value = if wrong { WRONG.to_vec() } else { question.question };
         let answered =
             process.execution.handle(self.now(), Event::Answered { interrupt: question.id, value });
-        answered.map_err(|refused| format!("an answer is refused: {refused}"))
+        answered.map_err(|refused| format!("an answer is refused: {refused}"))?;
+        self.ledger.covered(process.execution.last_seq());
+        Ok(())
     }
 }
 
-fn input(task: &Task) -> Result<Option<u64>, String> {
+pub(super) fn input(task: &Task) -> Result<Option<u64>, String> {
     if task.input.is_unit() {
         return Ok(None);
     }

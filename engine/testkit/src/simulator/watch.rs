@@ -47,6 +47,8 @@ pub(super) struct Watch {
     settled: Seq,
     /// Whether the present drive has not yet stored its end.
     drives: bool,
+    /// Snapshots that are to come in the middle of the drive, each because an effect begins.
+    effects: usize,
     /// How many activations finished.
     pub(super) finished: usize,
 }
@@ -68,6 +70,11 @@ impl Watch {
     /// A driver takes the thread up.
     pub(super) fn drive_begins(&mut self) {
         self.drives = true;
+    }
+
+    /// A snapshot follows that is not the end of the drive.
+    pub(super) fn effect_begins(&mut self) {
+        self.effects += 1;
     }
 
     /// Takes the next entry in.
@@ -120,7 +127,9 @@ impl Watch {
         if self.at_end {
             self.superstep = body.superstep;
             // A snapshot behind the end of the drive holds an answer, for which the end need not wait.
-            if std::mem::take(&mut self.drives) {
+            if self.effects > 0 {
+                self.effects -= 1;
+            } else if std::mem::take(&mut self.drives) {
                 self.settled = self.last;
             }
             self.slots = body.slots.iter().map(|slot| self.image(&slot.state)).collect();
@@ -148,7 +157,7 @@ impl Watch {
     }
 
     fn record(&mut self, seq: Seq, body: &Body) -> Result<(), String> {
-        if !self.open && !matches!(body, Body::Opened(_)) {
+        if !self.open && !matches!(body, Body::Opened(_) | Body::Delivered { .. }) {
             return Err("a record of a run that is over or was never begun".to_owned());
         }
         match body {
@@ -190,6 +199,7 @@ impl Watch {
                 let index = activation_of(interrupt).ok_or("an interrupt without an activation")?;
                 self.settle(seq, index, Slot::Waiting(interrupt.clone()))?;
             }
+            Body::Step { index, .. } | Body::Settled { index, .. } => self.step(*index)?,
             Body::Committed { commit, .. } => {
                 if self.slots.iter().any(|slot| *slot != Slot::Finished) {
                     return Err("a commit of a superstep that is not finished".to_owned());
@@ -205,7 +215,7 @@ impl Watch {
                 self.settled = seq;
                 self.slots.clear();
             }
-            Body::Drained => {}
+            Body::Drained | Body::Delivered { .. } => {}
         }
         Ok(())
     }
@@ -219,6 +229,16 @@ impl Watch {
             self.settle(seq, crash.index, to)?;
         }
         Ok(())
+    }
+
+    /// A step changes nothing about what may run; that it is kept is checked outside the journal.
+    fn step(&self, index: u32) -> Result<(), String> {
+        match self.slots.get(index as usize) {
+            Some(Slot::Finished) | None => {
+                Err(format!("a step of the activation {index}, which is not open"))
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     fn finish(&mut self, seq: Seq, index: u32) -> Result<(), String> {

@@ -9,6 +9,7 @@ use statewright_engine_core::{
 
 use super::ledger::Ledger;
 use super::process::Process;
+use super::steps::Outside;
 use super::watch::{Content, Watch};
 use super::{History, recovery};
 use crate::reference::{End, Reference};
@@ -93,6 +94,7 @@ pub(super) struct World {
     pub(super) done: HashSet<ActivationId>,
     /// Activations that ended, with the entry that has to be acknowledged.
     pub(super) ended: Vec<(ActivationId, Seq)>,
+    pub(super) outside: Outside,
     pub(super) expected: Vec<Reference>,
     pub(super) history: History,
     pub(super) trace: Option<Vec<String>>,
@@ -119,7 +121,7 @@ impl World {
         // What a handler is told must not depend on crashes.
         let handlers = scenario.topology.nodes.iter().any(|node| !node.on_error.is_empty());
         let crashes = if handlers { u32::MAX } else { rng.between(1, 3) as u32 };
-        let limits = Limits { frontier, at_once, crashes, snapshot_after_bytes: bytes };
+        let limits = Limits { frontier, at_once, crashes, snapshot_after_bytes: bytes, ..Limits::default() };
         let observe = if rng.chance(500) { Observe::Nothing } else { Observe::Updates };
         Self {
             seed,
@@ -137,6 +139,7 @@ impl World {
             failures: HashMap::new(),
             done: HashSet::new(),
             ended: Vec::new(),
+            outside: Outside::default(),
             expected: Vec::new(),
             history: History { seed, ..History::default() },
             trace: traced.then(Vec::new),
@@ -222,7 +225,7 @@ impl World {
         self.ended.retain(|(_, seq)| *seq <= acked && self.options.journaling == Journaling::Each);
         match self.options.journaling {
             Journaling::Each => self.ledger.lost_after(kept as Seq),
-            _ => self.ledger.lost_since_stop(),
+            _ => self.ledger.lost_since_snapshot(kept as Seq),
         }
         self.history.crashes += 1;
         self.note(|| format!("crash: {sent} entries were sent, {acked} acknowledged, {kept} survive"));
@@ -242,6 +245,7 @@ impl World {
             self.noise(process)?;
         }
         process.fresh = false;
+        self.settle_effects(&mut process.execution)?;
         let run = run_number(&process.execution);
         match process.execution.status() {
             Status::Empty => self.start(process, 0)?,

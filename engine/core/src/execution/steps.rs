@@ -1,0 +1,195 @@
+//! Steps of activations: sub-results that are kept while the activation is open, so that whatever executes it next
+//! need not do them again. What an effect of unknown outcome means to a node is decided by the node; that its
+//! beginning is durable before it begins, and how it was settled, stands here.
+
+use std::sync::Arc;
+
+use serde_bytes::ByteBuf;
+
+use super::recover::{RecoverError, find, read};
+use super::slot::{Progress, Slot};
+use super::types::{Entry, Journaling, Refused, StepKept};
+use super::{Execution, Gated};
+use crate::failure::Failure;
+use crate::ids::{ActivationId, Seq};
+use crate::journal::{Body, EffectClass, Record, StepImage, StepState, StoredStep};
+
+/// The steps of one activation. Nothing is allocated for one that has none.
+#[derive(Debug, Default)]
+pub(super) struct Steps(Vec<Kept>);
+
+/// A step, and the entry that says so; 0 if there is none.
+#[derive(Debug)]
+struct Kept {
+    step: Arc<StoredStep>,
+    seq: Seq,
+}
+
+impl Steps {
+    /// Takes a step as it stands now; one that did not take place is forgotten.
+    pub(super) fn keep(&mut self, step: StoredStep, seq: Seq) {
+        let list = &mut self.0;
+        let place = list.iter().position(|kept| kept.step.name == step.name);
+        let gone = step.state == StepState::NotDone;
+        let kept = Kept { step: Arc::new(step), seq };
+        match place {
+            Some(place) if gone => {
+                list.remove(place);
+            }
+            Some(place) => list[place] = kept,
+            None if gone => {}
+            None => list.push(kept),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Forgets what is not to survive a failed attempt.
+    pub(super) fn attempt_failed(&mut self) {
+        self.0.retain(|kept| !kept.step.per_attempt);
+    }
+
+    pub(super) fn for_task(&self) -> Option<Arc<[Arc<StoredStep>]>> {
+        (!self.0.is_empty()).then(|| self.0.iter().map(|kept| kept.step.clone()).collect())
+    }
+
+    pub(super) fn image(&self) -> Vec<StepImage> {
+        let image = |kept: &Kept| match kept.seq {
+            0 => StepImage::Held(kept.step.as_ref().clone()),
+            seq => StepImage::At(seq),
+        };
+        self.0.iter().map(image).collect()
+    }
+
+    fn find(&self, name: &str) -> Option<&StoredStep> {
+        self.0.iter().find(|kept| kept.step.name == name).map(|kept| kept.step.as_ref())
+    }
+}
+
+/// The entry that a step of a snapshot refers to.
+pub(super) fn held_by(image: &StepImage) -> Option<Seq> {
+    match image {
+        StepImage::At(seq) => Some(*seq),
+        StepImage::Held(_) => None,
+    }
+}
+
+/// The steps of a snapshot, those that it refers to read from their entries.
+pub(super) fn load(images: Vec<StepImage>, entries: &[Entry]) -> Result<Steps, RecoverError> {
+    let mut steps = Steps::default();
+    for image in images {
+        match image {
+            StepImage::Held(step) => steps.keep(step, 0),
+            StepImage::At(seq) => {
+                let record: Record = read(find(entries, seq)?)?;
+                let (Body::Step { step, .. } | Body::Settled { step, .. }) = record.body else {
+                    return Err(RecoverError::Inconsistent { seq, what: "it should hold a step".to_owned() });
+                };
+                steps.keep(step, seq);
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// The id by which an effect is settled.
+fn effect_id(name: &str, activation: ActivationId) -> String {
+    format!("{name}@{activation}")
+}
+
+impl Execution {
+    /// The ids of effects that began and were not seen to end, while nothing executes them.
+    pub fn unknown_effects(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| may_be_settled(slot)) {
+            let activation = ActivationId { superstep: self.superstep, index: index as u32 };
+            let unknown = slot.steps.0.iter().filter(|kept| kept.step.state == StepState::Started);
+            ids.extend(unknown.map(|kept| effect_id(&kept.step.name, activation)));
+        }
+        ids
+    }
+
+    pub(super) fn stepped(
+        &mut self,
+        now_ms: u64,
+        activation: ActivationId,
+        attempt: u32,
+        step: StoredStep,
+    ) -> Result<(), Refused> {
+        if !self.is_running(activation, attempt) {
+            return Ok(());
+        }
+        let (index, name) = (activation.index, step.name.clone());
+        let refused = self.step_fits(index, &step).err();
+        if refused.is_none() {
+            let begins = step.state == StepState::Started;
+            self.write(now_ms, || Body::Step { index, attempt, step: step.clone() })?;
+            let seq = if self.journals() { self.last_seq() } else { 0 };
+            self.slots[index as usize].steps.keep(step, seq);
+            if begins && self.options.journaling == Journaling::AtEnd {
+                // That an effect begins is stored at every level: what is not stored would happen twice.
+                self.write_snapshot(now_ms)?;
+            }
+        }
+        self.gate(Gated::Kept(Box::new(StepKept { activation, attempt, name, refused })));
+        Ok(())
+    }
+
+    fn step_fits(&self, index: u32, step: &StoredStep) -> Result<(), Failure> {
+        let (steps, most) = (&self.slots[index as usize].steps, self.options.limits.steps);
+        if steps.find(&step.name).is_none() && steps.0.len() >= most {
+            let message = format!(
+                "the activation has {most} steps, and `{}` would be one more; hand a part of the work to another node",
+                step.name
+            );
+            return Err(Failure::permanent("SW-X253", message));
+        }
+        let value = if let StepState::Finished(value) = &step.state { value.len() } else { 0 };
+        self.fits(step.name.len() + value).map_err(|error| {
+            Failure::permanent(error.code(), format!("the step `{}` cannot be stored: {error}", step.name))
+        })
+    }
+
+    pub(super) fn settled(
+        &mut self,
+        now_ms: u64,
+        effect: &str,
+        value: Option<Vec<u8>>,
+    ) -> Result<(), Refused> {
+        self.may_go_on()?;
+        let superstep = self.superstep;
+        let here = |(index, slot): (usize, &Slot)| {
+            let activation = ActivationId { superstep, index: index as u32 };
+            let is_it = |kept: &&Kept| {
+                effect_id(&kept.step.name, activation) == effect
+                    && kept.step.class == EffectClass::AtMostOnce
+                    && kept.step.state == StepState::Started
+            };
+            let kept = may_be_settled(slot).then(|| slot.steps.0.iter().find(is_it)).flatten()?;
+            Some((index, kept.step.as_ref().clone()))
+        };
+        let Some((place, mut step)) = self.slots.iter().enumerate().find_map(here) else {
+            let open = self.unknown_effects();
+            let open = if open.is_empty() { "none".to_owned() } else { open.join(", ") };
+            return Err(Refused::UnknownEffect { id: effect.to_owned(), open });
+        };
+        self.fits(value.as_ref().map_or(0, Vec::len) + step.name.len())?;
+        step.state = value.map_or(StepState::NotDone, |value| StepState::Finished(ByteBuf::from(value)));
+        let index = place as u32;
+        self.write(now_ms, || Body::Settled { index, step: step.clone() })?;
+        let seq = if self.journals() { self.last_seq() } else { 0 };
+        self.slots[place].steps.keep(step, seq);
+        if self.options.journaling == Journaling::AtEnd {
+            // What a person found out is stored at every level.
+            self.write_snapshot(now_ms)?;
+        }
+        Ok(())
+    }
+}
+
+/// While a node is at work, only the node knows how its effects end.
+fn may_be_settled(slot: &Slot) -> bool {
+    !matches!(slot.progress, Progress::Running | Progress::Finished { .. })
+}

@@ -1,0 +1,84 @@
+//! The way of a step from a running node to its driver, and of the word that it is kept back to the node.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use statewright_engine_core::{ActivationId, Event, Failure, StepKept};
+use tokio::sync::oneshot;
+
+use crate::context::RunScope;
+use crate::control::RunControl;
+use crate::step::lock;
+
+type Reply = oneshot::Sender<Option<Failure>>;
+
+/// Where running nodes leave steps for their driver. Each waits for its reply, so there are never more than nodes run.
+pub(crate) struct Mailbox {
+    full: AtomicBool,
+    /// None once the drive is over.
+    letters: Mutex<Option<Vec<(Event, Reply)>>>,
+    driver: RunControl,
+}
+
+impl Mailbox {
+    pub(crate) fn new(driver: RunControl) -> Self {
+        Self { full: AtomicBool::new(false), letters: Mutex::new(Some(Vec::new())), driver }
+    }
+
+    pub(crate) fn send(&self, event: Event) -> oneshot::Receiver<Option<Failure>> {
+        let (reply, received) = oneshot::channel();
+        if let Some(letters) = lock(&self.letters).as_mut() {
+            letters.push((event, reply));
+        }
+        self.full.store(true, Ordering::Release);
+        self.driver.wake();
+        received
+    }
+
+    /// Whether something was left since the last look.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+}
+
+/// The driver's side: which nodes wait for which step.
+pub(crate) struct StepWaiters {
+    scope: Arc<RunScope>,
+    letters: VecDeque<(Event, Reply)>,
+    waiting: HashMap<(ActivationId, u32, String), Reply>,
+}
+
+impl StepWaiters {
+    pub(crate) fn new(scope: Arc<RunScope>) -> Self {
+        Self { scope, letters: VecDeque::new(), waiting: HashMap::new() }
+    }
+
+    /// The next step that a node left.
+    pub(crate) fn next(&mut self) -> Option<Event> {
+        let mailbox = &self.scope.mailbox;
+        if mailbox.is_full() && mailbox.full.swap(false, Ordering::AcqRel) {
+            self.letters.extend(lock(&mailbox.letters).iter_mut().flat_map(|letters| letters.drain(..)));
+        }
+        let (event, reply) = self.letters.pop_front()?;
+        if let Event::Stepped { activation, attempt, step } = &event {
+            self.waiting.insert((*activation, *attempt, step.name.clone()), reply);
+        }
+        Some(event)
+    }
+
+    /// Lets the node go on.
+    pub(crate) fn kept(&mut self, kept: StepKept) {
+        if let Some(reply) = self.waiting.remove(&(kept.activation, kept.attempt, kept.name)) {
+            // A node that was dropped meanwhile does not listen.
+            let _ = reply.send(kept.refused);
+        }
+    }
+}
+
+impl Drop for StepWaiters {
+    /// A task that outlives its drive is told so instead of waiting for ever.
+    fn drop(&mut self) {
+        *lock(&self.scope.mailbox.letters) = None;
+    }
+}
