@@ -21,6 +21,7 @@ mod ids;
 mod memory;
 mod node;
 mod runner;
+mod sealed;
 
 pub use builder::{NodeHandle, PlainSource, PlainTarget, Sources, StateGraph};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
@@ -33,6 +34,7 @@ pub use ids::random_id;
 pub use memory::MemoryCheckpointer;
 pub use node::Node;
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
+pub use sealed::{SealError, Sealed, Sealer};
 /// What the derive macros name. Not for use by hand: it may change in any release.
 #[doc(hidden)]
 pub use statewright_engine_core::__private;
