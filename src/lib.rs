@@ -16,7 +16,7 @@ mod pipeline;
 pub use app::App;
 pub use error::CliError;
 pub use statewright_graphs as graphs;
-pub use statewright_graphs::{Pipeline, Report, Services};
+pub use statewright_graphs::{Docs, Pipeline, Report, Services};
 
 /// The engine: it knows no language model.
 pub mod engine {
@@ -37,13 +37,14 @@ pub mod nodes {
 pub mod prelude {
     pub use crate::App;
     pub use statewright_engine_runtime::{
-        Command, Ctx, Durability, Graph, MemoryCheckpointer, Node, NodeError, NodeHandle, Outcome, Problems,
-        Route, RunEvent, Runner, State, StateGraph, To, Update,
+        Command, Ctx, Durability, Gate, GateEdges, Graph, MemoryCheckpointer, Node, NodeError, NodeFailure,
+        NodeHandle, NodePolicy, Outcome, Problems, RetryPolicy, Route, RunEvent, Runner, State, StateGraph,
+        To, Update, Verdict,
     };
     #[cfg(feature = "postgres")]
     pub use statewright_engine_sql::{PostgresOptions, PostgresStore};
     pub use statewright_engine_sql::{SqliteOptions, SqliteStore};
-    pub use statewright_graphs::{Pipeline, Report, Services};
+    pub use statewright_graphs::{Docs, Pipeline, Report, Services};
     pub use statewright_nodes_ports::{ChatModel, ChatRequest, Message, Usage};
 }
 
@@ -62,4 +63,7 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/durable-runs.md")]
     struct DurableRuns;
+
+    #[doc = include_str!("../docs/guides/retries.md")]
+    struct Retries;
 }

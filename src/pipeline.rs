@@ -106,6 +106,11 @@ struct Opened<S> {
     graph: Graph<S>,
 }
 
+/// A draft that no run has settled on is shown to nobody as the answer.
+fn answered(report: Report, finished: bool) -> Report {
+    if finished { report } else { Report { answer: String::new(), ..report } }
+}
+
 impl<S: Pipeline> OpenGraph for Opened<S> {
     fn plan(&self) -> &Arc<Plan> {
         self.graph.plan()
@@ -123,7 +128,8 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
         let end = async move {
             let report = run.await?;
             let words = report.describe();
-            Ok(Ended { outcome: report.outcome, words, report: report.state.report() })
+            let finished = report.outcome == Outcome::Finished;
+            Ok(Ended { words, report: answered(report.state.report(), finished), outcome: report.outcome })
         };
         Drive { events, control, end: end.boxed() }
     }
@@ -136,7 +142,8 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
         let runner = Runner::new(self.graph.clone()).shared_checkpointer(store);
         let load = async move {
             let found = runner.load(thread).await?;
-            let report = found.state.report();
+            let finished = found.status == Status::Stopped(Outcome::Finished);
+            let report = answered(found.state.report(), finished);
             Ok(Standing { status: found.status, run: found.run, interrupts: found.interrupts, report })
         };
         load.boxed()

@@ -1,9 +1,10 @@
-//! A chain of 10, 1,000 and 10,000 nodes without a journal and with one in memory, beside the floor.
+//! A chain of 10, 1,000 and 10,000 nodes without a journal and with one in memory, beside the floor; and rings of these
+//! sizes, which all take 10,000 steps.
 
 #![expect(clippy::expect_used, reason = "a measurement that cannot begin stops the program")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use statewright_benches::{Counter, chain, plain_loop};
+use statewright_benches::{Counter, chain, plain_loop, ring};
 use statewright_engine_runtime::{MemoryCheckpointer, State};
 
 fn benchmark(c: &mut Criterion) {
@@ -36,5 +37,25 @@ fn benchmark(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, benchmark);
+/// Graph sizes at the same number of steps.
+fn sizes(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let mut group = c.benchmark_group("ring");
+    group.throughput(Throughput::Elements(10_000));
+    for (length, rounds) in [(10usize, 1_000u32), (1_000, 10), (10_000, 1)] {
+        let graph = ring(length, rounds).expect("a sound ring");
+        group.bench_with_input(BenchmarkId::new("none", length), &graph, |b, graph| {
+            b.to_async(&runtime).iter(|| async { graph.run(Counter::update()).await.expect("it finishes") });
+        });
+        group.bench_with_input(BenchmarkId::new("memory", length), &graph, |b, graph| {
+            b.to_async(&runtime).iter(|| async {
+                let runner = graph.runner().checkpointer(MemoryCheckpointer::new());
+                runner.start("t", Counter::update()).await.expect("it runs")
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, benchmark, sizes);
 criterion_main!(benches);

@@ -2,7 +2,7 @@
 //! nothing.
 
 use serde::{Deserialize, Serialize};
-use statewright_engine_runtime::{Ctx, Graph, NodeError, Problems, State, StateGraph};
+use statewright_engine_runtime::{Ctx, Graph, NodeError, Problems, Route, State, StateGraph, To};
 
 /// A counter, and ballast that no node touches, to show that a step does not cost O(state).
 #[derive(State, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,36 @@ pub fn chain(length: usize) -> Result<Graph<Counter>, Problems> {
     }
     if let Some(last) = nodes.last() {
         g.end(*last);
+    }
+    g.build()
+}
+
+/// Where a ring goes after its last node.
+#[derive(Route)]
+enum Lap {
+    /// Back to the first node.
+    Again,
+    /// Out.
+    Done,
+}
+
+/// A chain of `length` nodes, each of which adds one, that is gone round `rounds` times: graphs of any size can be
+/// compared at the same number of steps, so that the cost of starting a run weighs the same in each.
+///
+/// # Errors
+/// None for a length and a number of rounds of at least one.
+pub fn ring(length: usize, rounds: u32) -> Result<Graph<Counter>, Problems> {
+    let steps = length as u64 * u64::from(rounds);
+    let mut g = StateGraph::<Counter>::new("ring");
+    let nodes: Vec<_> = (0..length).map(|place| g.func(format!("n{place}"), step)).collect();
+    for pair in nodes.windows(2) {
+        g.edge(pair[0], pair[1]);
+    }
+    if let (Some(first), Some(last)) = (nodes.first(), nodes.last()) {
+        g.start(*first);
+        let lap = move |state: &Counter| if state.count < steps { Lap::Again } else { Lap::Done };
+        let again = first.to().at_most(rounds.saturating_sub(1).max(1));
+        g.branch(*last, lap, LapEdges { again, done: To::END });
     }
     g.build()
 }

@@ -133,7 +133,10 @@ impl Node<ClassicState> for Research {
 
     async fn run(&self, ctx: Ctx<ClassicState>) -> Result<Self::Out, NodeError> {
         let Services { docs, tokens, .. } = &self.0;
-        let passages = docs.as_ref().map_or_else(Vec::new, |docs| docs.search(&ctx.state.question, PASSAGES));
+        let passages = match docs {
+            Some(docs) => docs.index().await?.search(&ctx.state.question, PASSAGES),
+            None => Vec::new(),
+        };
         let packed = pack::pack(&passages, tokens.as_ref(), pack::RETRIEVED_TOKENS);
         let sources: Vec<Source> = packed.passages.into_iter().map(Source::from).collect();
         let route = if ctx.state.plan == Plan::Both { Searched::Calculate } else { Searched::Write };

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use statewright_engine_runtime::{Classified, FailureKind, State};
-use statewright_nodes_context::{Citation, ContextError, DocsIndex};
+use statewright_nodes_context::{Citation, ContextError};
 use statewright_nodes_ports::{ChatModel, ErrorClass, ModelError, TokenCounter, Usage};
 use statewright_nodes_tools::calculator::CalculatorError;
 
 pub use crate::classic::{ClassicState, classic};
+use crate::docs::Docs;
 pub use crate::research::{ResearchState, research};
 
 /// What nodes of the ready pipelines work with.
@@ -22,8 +23,8 @@ pub struct Services {
     pub model: Arc<dyn ChatModel>,
     /// Counts tokens of what goes into a prompt, and of calls whose provider does not say.
     pub tokens: Arc<dyn TokenCounter>,
-    /// The documents to search; `None` if none were given.
-    pub docs: Option<Arc<DocsIndex>>,
+    /// The documents to search, such as `Some(Docs::open("docs")?)`; `None` if none were given.
+    pub docs: Option<Docs>,
 }
 
 impl fmt::Debug for Services {
@@ -31,7 +32,7 @@ impl fmt::Debug for Services {
         f.debug_struct("Services")
             .field("model", self.model.id())
             .field("tokens", &self.tokens.name())
-            .field("docs", &self.docs.as_ref().map(|docs| docs.len()))
+            .field("docs", &self.docs)
             .finish()
     }
 }
@@ -48,7 +49,7 @@ pub trait Pipeline: State {
 /// What a run came to, for people and for machines.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The answer; empty as long as there is none. `[n]` in it is the n-th citation, counted from 1.
+    /// The answer; of a run that is not finished, the draft so far. `[n]` in it is the n-th citation, counted from 1.
     pub answer: String,
     /// What the answer cites.
     pub citations: Vec<Citation>,
@@ -67,13 +68,18 @@ pub struct Report {
 /// Recognises the errors of models, calculator and context, for a graph's failures: their code, and whether trying
 /// again can help.
 pub fn classify_model_errors(error: &(dyn Error + 'static)) -> Option<Classified> {
-    let permanent = |code| Classified { code: Cow::Borrowed(code), kind: FailureKind::Permanent };
+    let permanent =
+        |code| Classified { code: Cow::Borrowed(code), kind: FailureKind::Permanent, retry_after: None };
     if let Some(error) = error.downcast_ref::<ModelError>() {
         let kind = match error.class() {
             ErrorClass::Transient => FailureKind::Transient,
             ErrorClass::Permanent => FailureKind::Permanent,
         };
-        return Some(Classified { code: Cow::Borrowed(error.code()), kind });
+        return Some(Classified {
+            code: Cow::Borrowed(error.code()),
+            kind,
+            retry_after: error.retry_after(),
+        });
     }
     if let Some(error) = error.downcast_ref::<CalculatorError>() {
         return Some(permanent(error.code()));

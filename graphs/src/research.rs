@@ -7,10 +7,12 @@
 //!               └──────────────┘   ←─ the node that is to blame, with the critique
 //! ```
 //!
-//! Each draft gets a score; the best one is the answer. No text of a model decides where the run goes.
+//! Each draft gets a score, and a gate sends what is not good enough back; the best draft is the answer. No text of a model decides where the run goes.
 
 use serde::{Deserialize, Serialize};
-use statewright_engine_runtime::{Ctx, Graph, Node, NodeError, Problems, Route, State, StateGraph, To};
+use statewright_engine_runtime::{
+    Ctx, Gate, GateEdges, Graph, Node, NodeError, Problems, Route, State, StateGraph, To, Verdict,
+};
 use statewright_nodes_context::{Citation, pack};
 use statewright_nodes_ports::{ChatRequest, Message, Usage, item, purpose};
 use statewright_nodes_tools::calculator::evaluate;
@@ -45,16 +47,13 @@ pub struct ResearchState {
     /// What the reviewer said last; it goes into the prompts of the next attempt.
     #[state(reset = run)]
     pub review: Option<Review>,
-    /// The best draft so far.
+    /// Whether the last two rounds wrote the same and were told the same.
     #[state(reset = run)]
-    pub best: Option<Reviewed>,
+    pub is_stuck: bool,
     /// How many drafts were reviewed.
     #[reduce(sum)]
     #[state(reset = run)]
     pub attempts: u32,
-    /// The answer, once there is one.
-    #[state(reset = run)]
-    pub answer: Option<String>,
     /// Tokens of all model calls.
     #[reduce(sum)]
     #[state(reset = run)]
@@ -74,15 +73,8 @@ pub struct Draft {
     pub citations: Vec<Citation>,
     /// What it cites although it is not there, as written.
     pub dangling: Vec<String>,
-}
-
-/// A draft with its review.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reviewed {
-    /// The draft.
-    pub draft: Draft,
-    /// What the reviewer said.
-    pub review: Review,
+    /// Whether it is the same as the one before.
+    pub repeats: bool,
 }
 
 /// Ways out of the orchestrator.
@@ -107,11 +99,9 @@ pub enum Searched {
     Write,
 }
 
-/// Ways out of the reviewer: accept, or the node that is to blame.
+/// The node to blame for a draft.
 #[derive(Route)]
-pub enum Verdict {
-    /// The best draft is the answer.
-    Accept,
+pub enum Mend {
     /// Search again, wider.
     Research,
     /// Compute again.
@@ -152,14 +142,15 @@ pub fn research(services: &Services) -> Result<Graph<ResearchState>, Problems> {
     g.route(research, SearchedEdges { calculate: calculator.to(), write: writer.to() });
     g.edge(calculator, writer);
     g.edge(writer, reviewer);
-    let retries = ATTEMPTS_MAX - 1;
-    g.route(
+    // What is not good enough goes back to the node to blame; in the end the draft with the best score is the answer.
+    let gate = Gate::new(verdict).pass_at(SCORE_MIN).attempts(ATTEMPTS_MAX);
+    g.gate(
         reviewer,
-        VerdictEdges {
-            accept: To::END,
-            research: research.to().at_most(retries),
-            calculator: calculator.to().at_most(retries),
-            writer: writer.to().at_most(retries),
+        gate.stop_if(|state: &ResearchState| state.is_stuck).keep(["draft", "review"]),
+        GateEdges {
+            pass: To::END,
+            retry: MendEdges { research: research.to(), calculator: calculator.to(), writer: writer.to() },
+            stop: To::END,
         },
     );
     // Research and calculation of one superstep end together, so the writer runs once for both. The calculator follows
@@ -196,7 +187,7 @@ impl Node<ResearchState> for Research {
             return Ok((ResearchState::update().notes(note), route));
         };
         let times = state.attempts as usize + 1;
-        let passages = docs.search(&state.question, times * PASSAGES);
+        let passages = docs.index().await?.search(&state.question, times * PASSAGES);
         let can_search_wider = passages.len() == times * PASSAGES;
         let packed = pack::pack(&passages, self.0.tokens.as_ref(), times * pack::RETRIEVED_TOKENS);
         let sources: Vec<Source> = packed.passages.into_iter().map(Source::from).collect();
@@ -253,7 +244,7 @@ impl Node<ResearchState> for Writer {
             // Whatever a model wrote now would come from nowhere.
             ctx.emit(item::TOKEN, &NO_ANSWER);
             let text = NO_ANSWER.to_owned();
-            return Ok(ResearchState::update().draft(Draft { text, ..Draft::default() }));
+            return Ok(ResearchState::update().draft(after(&state.draft, Draft { text, ..Draft::default() })));
         }
         let mut prompt = prompts::sources(&state.sources);
         if let Some(computed) = &state.computed {
@@ -264,13 +255,18 @@ impl Node<ResearchState> for Writer {
         let called = call_model(&ctx, &self.0, request(purpose::WRITE, WRITE, prompt)).await?;
         let cited = called.cited.iter().filter_map(|number| state.sources.get(number - 1));
         let citations = cited.map(|source| source.citation.clone()).collect();
-        let draft = Draft { text: called.text, citations, dangling: called.dangling };
-        let update = ResearchState::update().draft(draft).usage(called.usage);
+        let draft = Draft { text: called.text, citations, dangling: called.dangling, repeats: false };
+        let update = ResearchState::update().draft(after(&state.draft, draft)).usage(called.usage);
         Ok(if called.is_cut_off { update.notes("The model's output limit cut a draft off.") } else { update })
     }
 }
 
-async fn review(ctx: Ctx<ResearchState>) -> Result<(ResearchStateUpdate, Verdict), NodeError> {
+/// A draft that says whether it is the same as the one before.
+fn after(before: &Draft, draft: Draft) -> Draft {
+    Draft { repeats: draft == Draft { repeats: false, ..before.clone() }, ..draft }
+}
+
+async fn review(ctx: Ctx<ResearchState>) -> Result<ResearchStateUpdate, NodeError> {
     let state = &ctx.state;
     let draft = &state.draft;
     let review = evidence::review(
@@ -285,28 +281,25 @@ async fn review(ctx: Ctx<ResearchState>) -> Result<(ResearchStateUpdate, Verdict
             can_search_wider: state.can_search_wider,
         },
     );
-    let attempts = state.attempts + 1;
-    let before = state.best.as_ref().filter(|best| best.review.score >= review.score);
-    let is_stuck = before.is_some_and(|best| best.draft == *draft && best.review == review);
-    let verdict = match review.blamed {
-        _ if review.score >= SCORE_MIN || attempts >= ATTEMPTS_MAX || is_stuck => Verdict::Accept,
-        None => Verdict::Accept,
-        Some(Blame::Research) => Verdict::Research,
-        Some(Blame::Calculator) => Verdict::Calculator,
-        Some(Blame::Writer) => Verdict::Writer,
+    let is_stuck = draft.repeats && state.review.as_ref() == Some(&review);
+    Ok(ResearchState::update().attempts(1).is_stuck(is_stuck).review(review))
+}
+
+/// What the gate reads out of a review.
+fn verdict(state: &ResearchState) -> Verdict<Mend> {
+    let Some(review) = &state.review else {
+        return Verdict { score: 0.0, critique: String::new(), blame: None };
     };
-    let best = before.cloned().unwrap_or_else(|| Reviewed { draft: draft.clone(), review: review.clone() });
-    let mut update = ResearchState::update().attempts(1).review(review);
-    if matches!(verdict, Verdict::Accept) {
-        if best.draft.text != draft.text {
-            // What was streamed last is not what is answered.
-            ctx.emit(ATTEMPT_RESET, &(attempts + 1));
-            ctx.emit(item::TOKEN, &best.draft.text);
-        }
-        let findings: Vec<String> = best.review.findings.iter().map(ToString::to_string).collect();
-        update = update.answer(best.draft.text.clone()).extend_notes(findings);
-    }
-    Ok((update.best(best), verdict))
+    let blame = review.blamed.map(|blamed| match blamed {
+        Blame::Research => Mend::Research,
+        Blame::Calculator => Mend::Calculator,
+        Blame::Writer => Mend::Writer,
+    });
+    Verdict { score: review.score, critique: findings(review).join(" "), blame }
+}
+
+fn findings(review: &Review) -> Vec<String> {
+    review.findings.iter().map(ToString::to_string).collect()
 }
 
 const EXTRACT: &str = "Find the one arithmetic expression that answers the question, with numbers of the question or \
@@ -328,9 +321,11 @@ fn request(purpose: &'static str, system: &str, prompt: String) -> ChatRequest {
 
 /// What the reviewer said last and whom it blamed, as a block of a prompt; nothing before the first review.
 fn critique(state: &ResearchState) -> String {
-    let Some(Review { blamed: Some(blamed), findings, .. }) = &state.review else { return String::new() };
-    let words: Vec<String> = findings.iter().map(ToString::to_string).collect();
-    prompts::block("critique", &format!("To be mended by the {}: {}", blamed.name(), words.join(" ")))
+    let Some(review @ Review { blamed: Some(blamed), .. }) = &state.review else { return String::new() };
+    prompts::block(
+        "critique",
+        &format!("To be mended by the {}: {}", blamed.name(), findings(review).join(" ")),
+    )
 }
 
 impl Pipeline for ResearchState {
@@ -339,15 +334,14 @@ impl Pipeline for ResearchState {
     }
 
     fn report(&self) -> Report {
-        let best = self.best.as_ref();
         Report {
-            answer: self.answer.clone().unwrap_or_default(),
-            citations: best.map(|best| best.draft.citations.clone()).unwrap_or_default(),
+            answer: self.draft.text.clone(),
+            citations: self.draft.citations.clone(),
             calculation: self.computed.as_ref().map(|computed| computed.text.clone()),
-            quality: best.map(|best| best.review.score),
+            quality: self.review.as_ref().map(|review| review.score),
             attempts: self.attempts,
             usage: self.usage,
-            notes: self.notes.clone(),
+            notes: self.notes.iter().cloned().chain(self.review.iter().flat_map(findings)).collect(),
         }
     }
 }

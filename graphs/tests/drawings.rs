@@ -28,7 +28,8 @@ fn research_as_mermaid() {
   n1 -->|"Write"| n3
   n2 --> n3
   n3 --> n4
-  n4 -->|"Accept"| END
+  n4 -->|"pass"| END
+  n4 -->|"stop"| END
   n4 -->|"Research ≤2"| n1
   n4 -->|"Calculator ≤2"| n2
   n4 -->|"Writer ≤2"| n3

@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use common::{Ran, WithDocs, run, scripted};
 use statewright_engine_runtime::{FailureKind, Outcome};
-use statewright_graphs::research;
 use statewright_graphs::research::ResearchState;
-use statewright_nodes_context::DocsIndex;
+use statewright_graphs::{Docs, research};
 use statewright_nodes_models::{Reply, Scripted};
 use statewright_nodes_ports::{ChatDelta, ModelError, Usage, purpose};
 
@@ -136,7 +135,7 @@ async fn a_search_that_found_too_little_is_blamed_and_widened() {
     }
     let no_answer = "The given documents do not answer this question.";
     let model = Arc::new(Scripted::new([write(no_answer), write("The gadget works. [9]")]));
-    let docs = Some(Arc::new(DocsIndex::open(folder.path()).unwrap()));
+    let docs = Some(Docs::open(folder.path()).unwrap());
     let services = statewright_graphs::Services { docs, ..scripted(&model) };
     let ran = run(&research(&services).unwrap(), "Which gadget works?").await;
     assert_eq!(ran.path(), "orchestrator research writer reviewer research writer reviewer");

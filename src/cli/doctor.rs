@@ -105,14 +105,12 @@ fn host_and_port(url: &str) -> Option<String> {
 }
 
 async fn docs(shell: &Shell<'_>, args: &DoctorArgs) -> Result<String, CliError> {
-    let found = session::documents(shell, args.services.docs.clone()).await?;
-    Ok(match (found.folder, found.index) {
-        (Some(folder), Some(index)) => {
-            let documents = index.report().documents;
-            format!("{}: {documents} documents, {} left out", folder.display(), found.warnings.len())
-        }
-        _ => "no ./docs folder, so nothing is searched; give one with --docs DIR".to_owned(),
-    })
+    let Some((folder, docs)) = session::documents(args.services.docs.clone()).await? else {
+        return Ok("no ./docs folder, so nothing is searched; give one with --docs DIR".to_owned());
+    };
+    let documents = docs.index().await?.report().documents;
+    let left_out = session::left_out(shell, &docs).await.len();
+    Ok(format!("{}: {documents} documents, {left_out} left out", folder.display()))
 }
 
 #[cfg(test)]

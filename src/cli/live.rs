@@ -52,6 +52,12 @@ impl<'a> View<'a> {
         {
             self.forget_draft_of(*activation);
         }
+        if let RunEvent::Judged(round) = event
+            && !self.out.json
+            && !self.out.quiet
+        {
+            self.out.line(&self.out.dim(&format!("  {}", self.trace.judged(round))));
+        }
         let line = self.trace.note(event).map(|step| (step.activation, describe(self.out, step)));
         if self.out.live() {
             self.live(event, line);

@@ -42,7 +42,7 @@ pub(crate) async fn run(shell: &Shell<'_>, args: RunArgs) -> Result<Exit, CliErr
     check_output(args.drive.output.as_deref())?;
     let graph = session::graph_named(shell, args.graph.as_deref())?;
     let model = session::model(shell, args.services.model.as_deref())?;
-    let equipped = session::equip(shell, model, args.services.docs);
+    let equipped = session::equip(model, args.services.docs);
     let (store, equipment) = tokio::try_join!(home::store(&shell.global), equipped)?;
     let opened = graph.open(&equipment.services)?;
     let durability = Durability::from(args.durability);
@@ -107,7 +107,7 @@ async fn again(
     let durability = meta.durability.as_deref().and_then(|level| level.parse().ok()).unwrap_or_default();
     let services = session::again(services, &meta);
     let model = session::model(shell, services.model.as_deref())?;
-    let equipment = session::equip(shell, model, services.docs).await?;
+    let equipment = session::equip(model, services.docs).await?;
     let graph = graph.open(&equipment.services)?;
     let job = Job { thread: row.thread.clone(), durability, intent };
     go(shell, Prepared { store, graph, equipment, row, job, began }, args).await
@@ -117,6 +117,11 @@ async fn again(
 async fn go(shell: &Shell<'_>, prepared: Prepared, args: &DriveArgs) -> Result<Exit, CliError> {
     let Prepared { store, graph, equipment, row, job, began } = prepared;
     let mut view = View::new(&shell.out, graph.plan().clone());
+    let docs = equipment.services.docs;
+    if let Some(docs) = docs.clone() {
+        // Nodes run meanwhile; a search waits until it is done.
+        tokio::spawn(async move { drop(docs.index().await) });
+    }
     let stop = drive_or_wait(shell, &store, &*graph, &row, &job, &mut view, args.timeout).await;
     let stop = match stop {
         Ok(stop) => stop,
@@ -139,12 +144,17 @@ async fn go(shell: &Shell<'_>, prepared: Prepared, args: &DriveArgs) -> Result<E
         // What came out is in the journal; only the list does not know yet.
         shell.out.warning(error.code(), &error.to_string());
     }
+    let warnings = match (&docs, &stop) {
+        (Some(docs), Stop::Ended(_)) => session::left_out(shell, docs).await,
+        // Whoever set a time limit does not wait for documents after it.
+        _ => Vec::new(),
+    };
     let shown = show::Shown {
         row: &row,
         plan: graph.plan(),
         stop: &stop,
         model: &equipment.model.name,
-        warnings: &equipment.warnings,
+        warnings: &warnings,
         elapsed: began.elapsed(),
     };
     let (exit, object) = show::outcome(shell, &shown, &view);

@@ -1,13 +1,13 @@
 //! What a run works with: its graph, its model, its documents, and what is stored about it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use statewright_engine_sql::{FoundRun, RunFilter, RunRow, SqlStore};
-use statewright_graphs::Services;
+use statewright_graphs::{Docs, Services};
+use statewright_nodes_context::ContextError;
 use statewright_nodes_context::tokens::Cl100k;
-use statewright_nodes_context::{ContextError, DocsIndex};
 use statewright_nodes_models::Offline;
 
 use super::Shell;
@@ -44,8 +44,6 @@ pub(crate) struct Equipment {
     pub(crate) model: ChosenModel,
     /// The folder that is searched, absolute.
     pub(crate) docs: Option<PathBuf>,
-    /// What was left out.
-    pub(crate) warnings: Vec<(&'static str, String)>,
 }
 
 /// The model that was asked for. Says which one it is: that is the first line of a run.
@@ -57,51 +55,45 @@ pub(crate) fn model(shell: &Shell<'_>, wanted: Option<&str>) -> Result<ChosenMod
     Ok(model)
 }
 
-/// Indexes the documents and puts everything together. Nothing here counts tokens, so the vocabulary is not loaded.
-pub(crate) async fn equip(
-    shell: &Shell<'_>,
-    model: ChosenModel,
-    folder: Option<PathBuf>,
-) -> Result<Equipment, CliError> {
-    let Documents { folder: docs, index, warnings } = documents(shell, folder).await?;
-    let services =
-        Services { model: model.model.clone(), tokens: Arc::new(Cl100k), docs: index.map(Arc::new) };
-    Ok(Equipment { services, model, docs, warnings })
+/// Puts everything together. Nothing here counts tokens or searches, so the vocabulary is not loaded and no document
+/// indexed: the first node has to wait for neither.
+pub(crate) async fn equip(model: ChosenModel, folder: Option<PathBuf>) -> Result<Equipment, CliError> {
+    let (folder, docs) = documents(folder).await?.unzip();
+    let services = Services { model: model.model.clone(), tokens: Arc::new(Cl100k), docs };
+    Ok(Equipment { services, model, docs: folder })
 }
 
-/// A searched folder, absolute, and what was left out of it.
-pub(crate) struct Documents {
-    pub(crate) folder: Option<PathBuf>,
-    pub(crate) index: Option<DocsIndex>,
-    pub(crate) warnings: Vec<(&'static str, String)>,
-}
-
-/// Indexes the folder that was given, or the default one, and says what was left out.
-pub(crate) async fn documents(shell: &Shell<'_>, folder: Option<PathBuf>) -> Result<Documents, CliError> {
-    let indexed = tokio::task::spawn_blocking(move || open_docs(folder)).await;
-    let (folder, index) =
-        indexed.map_err(|error| CliError::System { what: "the index", reason: error.to_string() })??;
-    let skipped = index.iter().flat_map(|index| &index.report().skipped);
-    let warnings: Vec<_> = skipped.map(|skipped| (skipped.code(), skipped.to_string())).collect();
-    for (code, message) in &warnings {
-        shell.out.warning(code, message);
-    }
-    Ok(Documents { folder, index, warnings })
+/// The folder that was given, or the default one, absolute; `None` if there is no default one.
+pub(crate) async fn documents(folder: Option<PathBuf>) -> Result<Option<(PathBuf, Docs)>, CliError> {
+    let opened = tokio::task::spawn_blocking(move || open_docs(folder)).await;
+    let opened = opened.map_err(|error| CliError::System { what: "the index", reason: error.to_string() })?;
+    Ok(opened?)
 }
 
 /// A folder that was asked for must be usable; the default one is used if it is.
-fn open_docs(given: Option<PathBuf>) -> Result<(Option<PathBuf>, Option<DocsIndex>), ContextError> {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    if let Some(folder) = given {
-        let index = DocsIndex::open(&folder)?;
-        return Ok((Some(absolute(&folder)), Some(index)));
+fn open_docs(given: Option<PathBuf>) -> Result<Option<(PathBuf, Docs)>, ContextError> {
+    let opened = match &given {
+        Some(folder) => Docs::open(folder)?,
+        None => match Docs::open(DOCS_DEFAULT) {
+            Ok(docs) => docs,
+            Err(ContextError::NoFolder { .. } | ContextError::NothingToSearch { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        },
+    };
+    let folder = given.unwrap_or_else(|| DOCS_DEFAULT.into());
+    Ok(Some((std::path::absolute(&folder).unwrap_or(folder), opened)))
+}
+
+/// Says which documents were left out, once they have been read.
+pub(crate) async fn left_out(shell: &Shell<'_>, docs: &Docs) -> Vec<(&'static str, String)> {
+    let warnings: Vec<_> = match docs.index().await {
+        Ok(index) => index.report().skipped.iter().map(|error| (error.code(), error.to_string())).collect(),
+        Err(error) => vec![(error.code(), error.to_string())],
+    };
+    for (code, message) in &warnings {
+        shell.out.warning(code, message);
     }
-    let folder = Path::new(DOCS_DEFAULT);
-    match DocsIndex::open(folder) {
-        Ok(index) => Ok((Some(absolute(folder)), Some(index))),
-        Err(ContextError::NoFolder { .. } | ContextError::NothingToSearch { .. }) => Ok((None, None)),
-        Err(error) => Err(error),
-    }
+    warnings
 }
 
 /// The graph of this name, or the program's first.

@@ -1,8 +1,6 @@
 //! How a run stands, in a word: what its row says, corrected by whether a process drives it.
 
-use statewright_engine_runtime::{
-    Checkpointer, Durability, Interrupt, Outcome, Plan, Status, StoreError, ThreadId,
-};
+use statewright_engine_runtime::{Interrupt, Outcome, Plan, Status, StoreError};
 use statewright_engine_sql::{RunRow, SqlStore};
 
 use crate::pipeline::Standing;
@@ -45,21 +43,9 @@ pub(crate) fn is_resumable(word: &str) -> bool {
     !matches!(word, RUNNING | FINISHED | CANCELLED | REFUSED | VOID)
 }
 
-/// Whether somebody drives the thread. Taking it is the only sure way to know; it is given back at once.
-pub(crate) async fn is_driven(store: &SqlStore, thread: &ThreadId) -> Result<bool, StoreError> {
-    match Checkpointer::open(store, thread, Durability::Process).await {
-        Ok(journal) => {
-            drop(journal);
-            Ok(false)
-        }
-        Err(StoreError::Busy { .. }) => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
 /// The word for a row, without reading its journal.
 pub(crate) async fn of_row(store: &SqlStore, row: &RunRow) -> Result<String, StoreError> {
-    if row.status == RUNNING && !is_driven(store, &row.thread).await? {
+    if row.status == RUNNING && !store.is_driven(&row.thread).await? {
         return Ok(INTERRUPTED.to_owned());
     }
     Ok(row.status.clone())

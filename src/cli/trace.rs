@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use statewright_engine_runtime::{ActivationId, Failure, NodeIx, Plan, RunEvent};
+use statewright_engine_core::graph::PASS;
+use statewright_engine_runtime::{ActivationId, Failure, GateRound, NodeIx, Plan, RunEvent};
 use statewright_nodes_ports::{Usage, item};
 
 /// One execution of a node.
@@ -31,6 +32,22 @@ pub(crate) struct Trace {
 impl Trace {
     pub(crate) fn new(plan: Arc<Plan>) -> Self {
         Self { plan, steps: Vec::new() }
+    }
+
+    /// What a gate decided, in words.
+    pub(crate) fn judged(&self, round: &GateRound) -> String {
+        let node = self.plan.node_name(round.node);
+        let branch =
+            self.plan.nodes.get(round.node.index()).and_then(|n| n.branches.get(usize::from(round.branch)));
+        let variant = branch.and_then(|branch| branch.variants.get(usize::from(round.variant)));
+        let way = variant.map_or("", |variant| variant.label);
+        let what = match (round.stopped, round.restored) {
+            (Some(why), Some(best)) => format!("stops ({}), and round {best} is the best", why.name()),
+            (Some(why), None) => format!("stops ({})", why.name()),
+            (None, _) if round.variant == PASS => "passes".to_owned(),
+            (None, _) => format!("back to mend: {way}"),
+        };
+        format!("gate after {node}, round {}: {:.2}, {what}", round.round, round.score)
     }
 
     /// Takes an event in, and gives the step that it is about.

@@ -85,6 +85,7 @@ fn documents_that_cannot_be_searched() {
     assert!(home.error("SW-N310", &["run", "--docs", "nowhere", SUM]).contains("nowhere"));
     home.write("empty/readme.txt", "no Markdown");
     home.error("SW-N316", &["run", "--docs", "empty", SUM]);
+    assert_eq!(home.json(0, &["runs", "list"])["runs"], serde_json::json!([]), "nothing was begun");
     // A bad file among good ones is named, and the rest is used.
     home.write("mixed/good.md", "# Good\n\nThis file can be read.\n");
     home.write("mixed/bad.md", b"# Bad\n\ncaf\xe9\n");

@@ -1,4 +1,4 @@
-//! What a chain step costs beside a floor measured in the same run: the two alternate, so that a busy machine slows
+//! What a step costs beside a floor measured in the same run: the two alternate, so that a busy machine slows
 //! both. Prints minimum and median of each, and the ratios that `benches/README.md` gives targets for.
 #![expect(
     clippy::print_stdout,
@@ -9,11 +9,13 @@
 use std::time::{Duration, Instant};
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use statewright_benches::{Counter, chain, plain_loop};
+use statewright_benches::{Counter, chain, plain_loop, ring};
 use statewright_engine_runtime::{Durability, Graph, MemoryCheckpointer, Runner, State};
 use statewright_engine_sql::{SqliteOptions, SqliteStore};
 
 const ROUNDS: usize = 25;
+/// How many steps a measurement in memory takes, whatever the size of its graph.
+const STEPS_IN_MEMORY: usize = 10_000;
 
 /// Nanoseconds a step, sorted.
 struct Series(Vec<f64>);
@@ -39,7 +41,7 @@ impl Series {
 
 fn row(name: &str, series: &Series, floor: &Series) {
     println!(
-        "{name:<28} {:>10.0} {:>10.0} {:>9.2} {:>9.2}",
+        "{name:<38} {:>10.0} {:>10.0} {:>9.2} {:>9.2}",
         series.min(),
         series.median(),
         series.min() / floor.min(),
@@ -48,7 +50,7 @@ fn row(name: &str, series: &Series, floor: &Series) {
 }
 
 fn heading(title: &str) {
-    println!("\n{title}\n{:<28} {:>10} {:>10} {:>9} {:>9}", "", "min ns", "median ns", "min ×", "median ×");
+    println!("\n{title}\n{:<38} {:>10} {:>10} {:>9} {:>9}", "", "min ns", "median ns", "min ×", "median ×");
 }
 
 async fn run(runner: &Runner<Counter>, thread: &str, input: <Counter as State>::Update) -> Duration {
@@ -59,40 +61,66 @@ async fn run(runner: &Runner<Counter>, thread: &str, input: <Counter as State>::
     elapsed
 }
 
+/// One graph without a journal and with one in memory.
+struct Pair {
+    name: String,
+    graph: Graph<Counter>,
+    /// How many nodes one run executes.
+    steps: usize,
+    none: Series,
+    memory: Series,
+}
+
+impl Pair {
+    fn new(name: String, graph: Graph<Counter>, steps: usize) -> Self {
+        Self { name, graph, steps, none: Series::new(), memory: Series::new() }
+    }
+
+    /// So many runs that each figure stands for the same number of steps.
+    async fn measure(&mut self) {
+        let (mut plain, mut journaled) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..STEPS_IN_MEMORY / self.steps {
+            plain += run(&self.graph.runner(), "t", Counter::update()).await;
+            let runner = self.graph.runner().checkpointer(MemoryCheckpointer::new());
+            journaled += run(&runner, "t", Counter::update()).await;
+        }
+        self.none.add(plain, STEPS_IN_MEMORY);
+        self.memory.add(journaled, STEPS_IN_MEMORY);
+    }
+}
+
+/// Rings go round until all of them have taken the same steps, so that they differ by the size of the graph alone.
+/// Chains are whole runs: what is shared out among their steps contains what it costs to start and to end a run.
 async fn in_memory() {
-    heading("a chain step in memory, against a plain loop of boxed futures");
-    let lengths = [10usize, 1_000, 10_000];
-    let graphs: Vec<Graph<Counter>> =
-        lengths.iter().map(|length| chain(*length).expect("a sound chain")).collect();
-    let mut floor = Series::new();
-    let mut none: Vec<Series> = lengths.iter().map(|_| Series::new()).collect();
-    let mut memory: Vec<Series> = lengths.iter().map(|_| Series::new()).collect();
-    let mut ballast = Series::new();
+    heading("a step in memory, against a plain loop of boxed futures");
+    let rings = [(10usize, 1_000u32), (1_000, 10), (10_000, 1)].map(|(length, rounds)| {
+        let graph = ring(length, rounds).expect("a sound ring");
+        Pair::new(format!("{length} nodes × {rounds}"), graph, STEPS_IN_MEMORY)
+    });
+    let runs = [10usize, 1_000].map(|length| {
+        let graph = chain(length).expect("a sound chain");
+        Pair::new(format!("whole run, {length} nodes"), graph, length)
+    });
+    let mut pairs: Vec<Pair> = rings.into_iter().chain(runs).collect();
+    let heavy = chain(1_000).expect("a sound chain");
+    let (mut floor, mut ballast) = (Series::new(), Series::new());
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        std::hint::black_box(plain_loop(10_000).await);
-        floor.add(began.elapsed(), 10_000);
-        for (place, length) in lengths.iter().enumerate() {
-            let repeats = 10_000 / length;
-            let (mut plain, mut journaled) = (Duration::ZERO, Duration::ZERO);
-            for _ in 0..repeats {
-                plain += run(&graphs[place].runner(), "t", Counter::update()).await;
-                let runner = graphs[place].runner().checkpointer(MemoryCheckpointer::new());
-                journaled += run(&runner, "t", Counter::update()).await;
-            }
-            none[place].add(plain, length * repeats);
-            memory[place].add(journaled, length * repeats);
+        std::hint::black_box(plain_loop(STEPS_IN_MEMORY).await);
+        floor.add(began.elapsed(), STEPS_IN_MEMORY);
+        for pair in &mut pairs {
+            pair.measure().await;
         }
         let input = Counter::update().ballast(vec![7; 1_000_000]);
-        ballast.add(run(&graphs[1].runner(), "t", input).await, 1_000);
+        ballast.add(run(&heavy.runner(), "t", input).await, 1_000);
     }
     row("plain loop", &floor, &floor);
-    for (place, length) in lengths.iter().enumerate() {
-        row(&format!("no journal, {length} nodes"), &none[place], &floor);
+    for pair in &pairs {
+        row(&format!("no journal, {}", pair.name), &pair.none, &floor);
     }
-    row("no journal, 1 MB of state", &ballast, &floor);
-    for (place, length) in lengths.iter().enumerate() {
-        row(&format!("memory journal, {length} nodes"), &memory[place], &floor);
+    row("no journal, 1000 nodes, 1 MB of state", &ballast, &floor);
+    for pair in &pairs {
+        row(&format!("memory journal, {}", pair.name), &pair.memory, &floor);
     }
 }
 

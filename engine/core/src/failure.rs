@@ -40,12 +40,15 @@ pub struct Failure {
     /// The chain of causes, outermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
+    /// When to come back, in milliseconds from the failure, if whoever was asked said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Failure {
     /// A failure without causes.
     pub fn new(code: impl Into<String>, kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { code: code.into(), kind, message: message.into(), details: Vec::new() }
+        Self { code: code.into(), kind, message: message.into(), details: Vec::new(), retry_after_ms: None }
     }
 
     /// The failure with its words cut to what a record may hold: 64 KiB each, 32 causes.
@@ -59,6 +62,37 @@ impl Failure {
     /// A failure that the same input brings about again.
     pub fn permanent(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(code, FailureKind::Permanent, message)
+    }
+}
+
+/// What an error handler is told: the input of the node that [`crate::graph::NodeSpec::on_error`] leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFailure {
+    /// The node that failed.
+    pub node: String,
+    /// The code of the last failure.
+    pub code: String,
+    /// Whether trying again could have helped.
+    pub kind: FailureKind,
+    /// What happened, in one sentence.
+    pub message: String,
+    /// The chain of causes, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+    /// How often the node was tried.
+    pub attempts: u32,
+}
+
+impl NodeFailure {
+    pub(crate) fn new(node: &str, failure: &Failure, attempts: u32) -> Self {
+        Self {
+            node: node.to_owned(),
+            code: failure.code.clone(),
+            kind: failure.kind,
+            message: failure.message.clone(),
+            details: failure.details.clone(),
+            attempts,
+        }
     }
 }
 

@@ -29,6 +29,7 @@ pub mod graph;
 mod ids;
 pub mod journal;
 mod payload;
+mod policy;
 mod route;
 mod state;
 
@@ -39,10 +40,11 @@ pub use execution::{
     Action, Answer, Entry, EntryKind, Event, Execution, Interrupt, Journaling, Limits, Notice, Observe,
     Options, Outcome, RecoverError, Recovery, Refused, Status, StepView, Task, ThreadView, panic_text,
 };
-pub use failure::{Failure, FailureKind};
+pub use failure::{Failure, FailureKind, NodeFailure};
 pub use graph::{Plan, Problem, Problems, Topology};
 pub use ids::{ActivationId, EdgeIx, Fingerprint, NodeIx, RunId, Seq, ThreadId};
 pub use payload::{Data, LiveData, Payload};
+pub use policy::{NodePolicy, RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, Retry, RetryPolicy, Tries};
 pub use route::{Decision, Many, Payloads, Route, To, VariantWiring, Wire};
 pub use state::{State, StateSchema, Update};
 

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use statewright_engine_core::graph::NodeSpec;
-use statewright_engine_core::journal::{self, Body, Crossing, FORMAT, FrameError, Record, SnapshotBody};
+use statewright_engine_core::journal::{
+    self, Body, Crashed, Crossing, FORMAT, FrameError, Record, SnapshotBody,
+};
 use statewright_engine_core::{
     Action, Channel, EdgeIx, Entry, EntryKind, Event, Execution, Failure, FailureKind, NodeIx, Options,
-    Outcome, Plan, Recovery, Reducer, Seq, State, StateSchema, Task, Topology, TypedCell, Update,
-    UpdateValue, Wire, Write,
+    Outcome, Plan, Recovery, Reducer, Retry, RetryPolicy, Seq, State, StateSchema, Task, Topology, TypedCell,
+    Update, UpdateValue, Wire, Write,
 };
 
 /// A state without the derive macros, which this crate does not depend on.
@@ -89,13 +91,16 @@ fn plan() -> Arc<Plan> {
     let mut topology = Topology::new("mini", 1, Mini::SCHEMA);
     let wire = |node, at_most| Wire { node: Some(NodeIx(node)), builder: 1, at_most };
     let end = Wire { node: None, builder: 0, at_most: None };
-    for name in ["first", "left", "right"] {
+    for name in ["first", "left", "right", "rescue"] {
         topology.add_node(NodeSpec::new(name.into(), &[]));
     }
     topology.start.push(wire(0, None));
     topology.nodes[0].edges.extend([wire(1, None), wire(2, None)]);
     topology.nodes[1].edges.push(end);
     topology.nodes[2].edges.extend([wire(0, Some(1)), end]);
+    topology.nodes[3].edges.push(end);
+    topology.nodes[1].policy = RetryPolicy::new().attempts(2).into();
+    topology.nodes[1].on_error.push(wire(3, None));
     Arc::new(topology.compile().unwrap())
 }
 
@@ -109,7 +114,7 @@ fn journal() -> Vec<Entry> {
     let input = MiniUpdate { log: vec![1], title: Write::Set(Some("t".to_owned())) };
     execution.handle(1, Event::Start { run: "r".into(), input: UpdateValue::live(input) }).unwrap();
     let mut entries: Vec<Entry> = Vec::new();
-    let mut executions = 0;
+    let (mut executions, mut tried) = (0, 0);
     loop {
         let Some(action) = execution.poll_action() else { panic!("the run does not end: {execution:?}") };
         match action {
@@ -122,7 +127,14 @@ fn journal() -> Vec<Entry> {
                 let event = match (executions, node.0) {
                     (1, _) => {
                         let failure = Failure::new("T-1", FailureKind::Transient, "no");
-                        Event::Failed { activation, attempt, failure }
+                        Event::Failed { activation, attempt, failure, draw: 0 }
+                    }
+                    // Asked to come back, tried again, then handed to the error handler.
+                    (_, 1) if answers.is_some() && tried < 3 => {
+                        tried += 1;
+                        let mut failure = Failure::new("T-2", FailureKind::Transient, "busy");
+                        failure.retry_after_ms = (tried == 1).then_some(9);
+                        Event::Failed { activation, attempt, failure, draw: 7 }
                     }
                     (_, 1) if answers.is_none() => {
                         Event::Asked { activation, attempt, name: "q".to_owned(), question: vec![0xc0] }
@@ -157,6 +169,7 @@ fn journal() -> Vec<Entry> {
                 }
                 execution.handle(5, Event::Resume).unwrap();
             }
+            Action::SetTimer { at_ms } => execution.handle(at_ms, Event::TimerFired).unwrap(),
             Action::Emit(_) => {}
         }
     }
@@ -195,7 +208,7 @@ fn take_up(snapshot: Option<&Entry>, entries: &[Entry]) {
                 Event::Finished { activation, attempt, update: UpdateValue::Empty, decision: None }
             }
             Some(Action::Stop(_)) | None => return,
-            Some(Action::Emit(_)) => continue,
+            Some(Action::Emit(_) | Action::SetTimer { .. }) => continue,
         };
         let _ = execution.handle(1, event);
     }
@@ -207,6 +220,13 @@ fn the_journal_that_is_damaged_below_is_sound() {
     let snapshots = entries.iter().filter(|entry| entry.kind == EntryKind::Snapshot).count();
     assert!(entries.len() > 15 && snapshots > 2, "{} entries, {snapshots} snapshots", entries.len());
     assert!(entries.iter().all(|entry| read(entry).is_ok()));
+    let said = |what: fn(&Body) -> bool| {
+        let records = entries.iter().filter(|entry| entry.kind == EntryKind::Record);
+        records.map(|entry| journal::decode::<Record>(&entry.bytes).unwrap().body).any(|body| what(&body))
+    };
+    assert!(said(|body| matches!(body, Body::Failed { retry: Some(Retry { asked_ms: Some(_), .. }), .. })));
+    assert!(said(|body| matches!(body, Body::Failed { retry: Some(Retry { asked_ms: None, .. }), .. })));
+    assert!(said(|body| matches!(body, Body::Failed { handled: true, .. })));
 }
 
 #[test]
@@ -278,7 +298,7 @@ fn extreme_numbers_never_panic() {
             take_up(Some(&entries[place]), &entries);
         }
     }
-    let forge: [fn(&mut Body); 3] = [
+    let forge: [fn(&mut Body); 5] = [
         |body| {
             if let Body::Opened(opened) = body {
                 opened.commit.superstep = u64::MAX;
@@ -293,6 +313,17 @@ fn extreme_numbers_never_panic() {
         |body| {
             if let Body::Failed { attempt, .. } | Body::Finished { attempt, .. } = body {
                 *attempt = u32::MAX;
+            }
+        },
+        |body| {
+            if let Body::Failed { retry, .. } = body {
+                *retry = Some(Retry { at_ms: u64::MAX, asked_ms: Some(u64::MAX) });
+            }
+        },
+        |body| {
+            if let Body::Resumed { crashed, .. } = body {
+                let crash = Crashed { index: 9, count: u32::MAX, failure: None, handled: true };
+                crashed.push(crash);
             }
         },
     ];

@@ -2,6 +2,7 @@
 //!
 //! The expansions hold no logic: they name the fields and variants, and call the traits of the core.
 
+mod field;
 mod krate;
 mod route;
 mod state;
@@ -22,6 +23,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[reduce(with = f)]` | `f(&mut field, value)` |
 /// | `#[state(ephemeral)]` | reset before the writes of each superstep |
 /// | `#[state(reset = run)]` | reset when a new run starts on the thread |
+///
+/// The update has a setter named like each field. For a `title: Option<String>` it takes the `String`; `maybe_title`
+/// takes the option itself, and `clear_title` writes `None`. A collection has `extend_notes` beside `notes`. An
+/// `Option<Option<T>>` and an `Option<()>` are refused: what is stored of them is the same for two values.
 ///
 /// On the struct, `#[state(version = N)]` numbers the shape of the type. The struct itself derives `Clone` and
 /// `Default`; the types of its fields are `Clone`, `Debug`, `Serialize` and `Deserialize`, as the update is.

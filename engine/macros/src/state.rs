@@ -3,34 +3,11 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
-use syn::{
-    Attribute, Data, DataStruct, DeriveInput, Error, Field, Fields, GenericArgument, LitInt, Path,
-    PathArguments, Result, Type,
-};
+use syn::{Attribute, Data, DataStruct, DeriveInput, Error, Field, Fields, LitInt, Result, Type};
 
+use crate::field::{Attributes, Reduce, attributes, option_inner, refuse_ambiguous_option};
 use crate::krate;
-
-const REDUCERS: &str = "expected one of: replace (default), last, append, union, upsert = key_function, sum, min, max, with = function";
-
-enum Reduce {
-    Replace,
-    Last,
-    Append,
-    Union,
-    Upsert(Path),
-    Sum,
-    Min,
-    Max,
-    With(Path),
-}
-
-struct Attributes {
-    reduce: Reduce,
-    ephemeral: bool,
-    reset_on_run: bool,
-}
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
@@ -73,70 +50,6 @@ fn version(attrs: &[Attribute]) -> Result<TokenStream> {
     Ok(version)
 }
 
-fn attributes(field: &Field) -> Result<Attributes> {
-    let mut found = Attributes { reduce: Reduce::Replace, ephemeral: false, reset_on_run: false };
-    let mut reduced = false;
-    for attribute in &field.attrs {
-        if attribute.path().is_ident("reduce") {
-            attribute.parse_nested_meta(|meta| {
-                if std::mem::replace(&mut reduced, true) {
-                    return Err(meta.error("two reducers on one field; keep one"));
-                }
-                let word = meta.path.get_ident().map(Ident::to_string);
-                found.reduce = match word.as_deref() {
-                    Some("replace") => Reduce::Replace,
-                    Some("last") => Reduce::Last,
-                    Some("append") => Reduce::Append,
-                    Some("union") => Reduce::Union,
-                    Some("upsert") => Reduce::Upsert(function(&meta, "#[reduce(upsert = key_function)]")?),
-                    Some("sum") => Reduce::Sum,
-                    Some("min") => Reduce::Min,
-                    Some("max") => Reduce::Max,
-                    Some("with") => Reduce::With(function(&meta, "#[reduce(with = fold_function)]")?),
-                    _ => return Err(meta.error(format!("unknown reducer; {REDUCERS}"))),
-                };
-                Ok(())
-            })?;
-        } else if attribute.path().is_ident("state") {
-            attribute.parse_nested_meta(|meta| {
-                if meta.path.is_ident("ephemeral") {
-                    found.ephemeral = true;
-                    return Ok(());
-                }
-                if meta.path.is_ident("reset") {
-                    let word: Ident = meta.value()?.parse()?;
-                    if word == "run" {
-                        found.reset_on_run = true;
-                        return Ok(());
-                    }
-                }
-                Err(meta.error("expected `ephemeral` or `reset = run`"))
-            })?;
-        }
-    }
-    Ok(found)
-}
-
-/// The path behind the equals sign.
-fn function(meta: &ParseNestedMeta<'_>, example: &str) -> Result<Path> {
-    let named = meta.value().and_then(|value| value.parse());
-    named.map_err(|_| meta.error(format!("this reducer needs the name of a function: `{example}`")))
-}
-
-/// The inner type of an `Option`.
-fn option_inner(ty: &Type) -> Option<&Type> {
-    let Type::Path(path) = ty else { return None };
-    let segment = path.path.segments.last()?;
-    if segment.ident != "Option" {
-        return None;
-    }
-    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
-    match arguments.args.first()? {
-        GenericArgument::Type(inner) => Some(inner),
-        _ => None,
-    }
-}
-
 #[derive(Default)]
 struct Parts {
     channels: Vec<TokenStream>,
@@ -155,6 +68,7 @@ struct Parts {
 impl Parts {
     fn add(&mut self, krate: &TokenStream, number: usize, field: &Field, found: Attributes) -> Result<()> {
         let Some(ident) = &field.ident else { return Ok(()) };
+        refuse_ambiguous_option(&field.ty)?;
         let label = ident.unraw().to_string();
         let Attributes { reduce, ephemeral, reset_on_run } = found;
         let reducer = reducer_name(&reduce);
@@ -277,7 +191,32 @@ impl Parts {
                 self
             }
         });
-        if inner.is_some() && plain {
+        if inner.is_some() {
+            self.option_setters(krate, ident, ty, &set, plain);
+        }
+    }
+
+    /// What an option has beside the setter of the value in it.
+    fn option_setters(
+        &mut self,
+        krate: &TokenStream,
+        ident: &Ident,
+        ty: &Type,
+        set: &TokenStream,
+        plain: bool,
+    ) {
+        let name = ident.unraw();
+        let maybe = format_ident!("maybe_{name}");
+        let doc = format!("Writes an option into `{name}` as it is; `{name}` takes what is in it.");
+        self.setters.push(quote! {
+            #[doc = #doc]
+            #[must_use]
+            pub fn #maybe(mut self, value: #ty) -> Self {
+                #set
+                self
+            }
+        });
+        if plain {
             let clear = format_ident!("clear_{name}");
             let doc = format!("Writes nothing into `{name}`: it is `None` afterwards.");
             self.setters.push(quote! {

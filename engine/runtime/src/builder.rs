@@ -5,13 +5,16 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use statewright_engine_core::graph::{BranchSpec, JoinSpec, NodeSpec, Topology};
+use statewright_engine_core::graph::{
+    BranchSpec, Decide, JoinMode, JoinSpec, NodeSpec, SourceSpec, Topology,
+};
 use statewright_engine_core::{
-    Data, Decision, IntoCommand, NodeIx, Problem, Problems, Route, State, To, Wire,
+    Data, Decision, IntoCommand, NodeFailure, NodeIx, NodePolicy, Problem, Problems, Route, State, To, Wire,
 };
 
 use crate::context::Ctx;
 use crate::error::{Classifier, NodeError};
+use crate::gate::{self, Gate, GateEdges};
 use crate::graph::Graph;
 use crate::node::{ErasedNode, FunctionNode, Node, StructNode};
 
@@ -51,36 +54,75 @@ impl<S, I, R> From<NodeHandle<S, I, R>> for To<S, I> {
     }
 }
 
-/// Several nodes that a join waits for: a tuple, an array or a vector of handles without routes.
-#[diagnostic::on_unimplemented(
-    message = "a join cannot wait for `{Self}`",
-    label = "expected a tuple, array or vector of nodes that return no route",
-    note = "a node that returns a route may lead past the join; let it lead to a node without one, and join that"
-)]
-pub trait Sources<S> {
-    /// The handles without their types.
-    #[doc(hidden)]
-    fn wires(self) -> Vec<Wire>;
+/// A source of a join that a branch may leave out: made by [`NodeHandle::optional`].
+#[derive(Debug)]
+pub struct OptionalSource<S> {
+    wire: Wire,
+    marker: PhantomData<fn(S)>,
 }
 
-impl<S, I> Sources<S> for Vec<NodeHandle<S, I, ()>> {
-    fn wires(self) -> Vec<Wire> {
-        self.into_iter().map(NodeHandle::wire).collect()
+impl<S, I> NodeHandle<S, I, ()> {
+    /// As a source of a join that need not run: the join goes on without it once nothing that is under way can lead
+    /// there any more.
+    pub fn optional(self) -> OptionalSource<S> {
+        OptionalSource { wire: self.wire(), marker: PhantomData }
     }
 }
 
-impl<S, I, const N: usize> Sources<S> for [NodeHandle<S, I, ()>; N] {
-    fn wires(self) -> Vec<Wire> {
-        self.into_iter().map(NodeHandle::wire).collect()
+/// A node that a join waits for: a handle without a route, as it is or [`optional`](NodeHandle::optional).
+#[diagnostic::on_unimplemented(
+    message = "a join cannot wait for `{Self}`",
+    label = "expected nodes that return no route",
+    note = "a node that returns a route may lead past the join; let it lead to a node without one, and join that"
+)]
+pub trait Source<S> {
+    /// The source without its types.
+    #[doc(hidden)]
+    fn spec(self) -> SourceSpec;
+}
+
+impl<S, I> Source<S> for NodeHandle<S, I, ()> {
+    fn spec(self) -> SourceSpec {
+        SourceSpec { wire: self.wire(), optional: false }
+    }
+}
+
+impl<S> Source<S> for OptionalSource<S> {
+    fn spec(self) -> SourceSpec {
+        SourceSpec { wire: self.wire, optional: true }
+    }
+}
+
+/// Several nodes that a join waits for: a tuple, an array or a vector of them.
+#[diagnostic::on_unimplemented(
+    message = "a join cannot wait for `{Self}`",
+    label = "expected a tuple, array or vector of nodes that return no route",
+    note = "a join waits for at least two nodes; use `g.edge(…)` for one"
+)]
+pub trait Sources<S> {
+    /// The sources without their types.
+    #[doc(hidden)]
+    fn specs(self) -> Vec<SourceSpec>;
+}
+
+impl<S, T: Source<S>> Sources<S> for Vec<T> {
+    fn specs(self) -> Vec<SourceSpec> {
+        self.into_iter().map(T::spec).collect()
+    }
+}
+
+impl<S, T: Source<S>, const N: usize> Sources<S> for [T; N] {
+    fn specs(self) -> Vec<SourceSpec> {
+        self.into_iter().map(T::spec).collect()
     }
 }
 
 macro_rules! tuple_sources {
-    ($($input:ident $name:ident),+) => {
-        impl<S, $($input),+> Sources<S> for ($(NodeHandle<S, $input, ()>,)+) {
-            fn wires(self) -> Vec<Wire> {
+    ($($source:ident $name:ident),+) => {
+        impl<S, $($source: Source<S>),+> Sources<S> for ($($source,)+) {
+            fn specs(self) -> Vec<SourceSpec> {
                 let ($($name,)+) = self;
-                vec![$($name.wire()),+]
+                vec![$($name.spec()),+]
             }
         }
     };
@@ -217,23 +259,53 @@ impl<S: State> StateGraph<S> {
         decide: impl Fn(&S) -> B + Send + Sync + 'static,
         edges: B::Edges<S>,
     ) {
-        let decide = Arc::new(move |state: &(dyn std::any::Any + Send + Sync)| {
+        let decide = Decide::Route(Arc::new(move |state: &(dyn std::any::Any + Send + Sync)| {
             let chosen = state.downcast_ref::<S>().and_then(|state| decide(state).decide());
             // A route without variants cannot be wired, and a state of another type cannot reach this graph.
             chosen.unwrap_or(Decision { variant: u16::MAX, payloads: Default::default() })
-        });
+        }));
         let variants = B::wiring::<S>(edges);
         self.with(after.wire(), |spec| spec.branches.push(BranchSpec { decide, variants }));
     }
 
-    /// `target` runs once all sources have finished.
+    /// A gate after a node: judges the state into which the node's writes are merged, and goes on, or back to the node
+    /// to blame, or stops with the best round. The edges that lead back are bounded by its rounds and need no bound.
+    pub fn gate<I, R, B: Route>(
+        &mut self,
+        after: NodeHandle<S, I, R>,
+        gate: Gate<S, B>,
+        edges: GateEdges<S, B>,
+    ) {
+        let spec = gate::spec(gate, edges);
+        self.with(after.wire(), |node| node.branches.push(spec));
+    }
+
+    /// `target` runs once all sources have finished. A source that a branch can leave out has to be declared
+    /// [`optional`](NodeHandle::optional); the join goes on without it once nothing can lead there any more. In a loop
+    /// each round is joined on its own.
     pub fn join<R>(&mut self, sources: impl Sources<S>, target: NodeHandle<S, (), R>) {
-        self.topology.joins.push(JoinSpec { target: target.wire(), sources: sources.wires() });
+        self.add_join(JoinMode::All, sources.specs(), target.wire());
+    }
+
+    /// `target` runs once `needed` of the sources have finished. The others run to their end, and what they lead to is
+    /// not run a second time in this round. Where fewer can come, it runs with those.
+    pub fn quorum<R>(&mut self, needed: u32, sources: impl Sources<S>, target: NodeHandle<S, (), R>) {
+        self.add_join(JoinMode::Quorum(needed), sources.specs(), target.wire());
+    }
+
+    fn add_join(&mut self, mode: JoinMode, sources: Vec<SourceSpec>, target: Wire) {
+        self.topology.joins.push(JoinSpec { target, mode, sources });
     }
 
     /// Declares that several paths may lead to `node` and that it runs once for each superstep in which one arrives.
     pub fn any<I, R>(&mut self, node: NodeHandle<S, I, R>) {
         self.with(node.wire(), |spec| spec.any = true);
+    }
+
+    /// Declares that several paths may lead to `node` and that it runs once for all of them: when nothing that is under
+    /// way can lead to it any more, except round a loop.
+    pub fn deferred<R>(&mut self, node: NodeHandle<S, (), R>) {
+        self.with(node.wire(), |spec| spec.deferred = true);
     }
 
     /// Declares which fields a node writes, so that two nodes that always run together and write one field are found
@@ -245,6 +317,29 @@ impl<S: State> StateGraph<S> {
     ) {
         let fields: Vec<String> = fields.into_iter().map(str::to_owned).collect();
         self.with(node.wire(), |spec| spec.writes.extend(fields));
+    }
+
+    /// Goes on at `handler` when `node` has failed for good, in place of failing the run. The handler runs in the next
+    /// superstep and is told what happened; of the node's other edges none is taken, and what it would have written is
+    /// not. Each failed activation of a fan-out runs the handler once. A node that a join waits for cannot have one.
+    pub fn on_error<I, R>(&mut self, node: NodeHandle<S, I, R>, handler: impl Into<To<S, NodeFailure>>) {
+        let wires = handler.into().into_wires();
+        let mut twice = None;
+        self.with(node.wire(), |spec| {
+            if !spec.on_error.is_empty() {
+                twice = Some(Problem::HandledTwice { node: spec.name.to_string() });
+            }
+            spec.on_error = wires;
+        });
+        self.topology.problems.extend(twice);
+    }
+
+    /// Says how often a node is tried, how long it may take, and how many of its activations run at once. A
+    /// [`RetryPolicy`](crate::RetryPolicy) alone will do too. The last call for a node counts. Policies are not part of
+    /// the graph's fingerprint: a stored run goes on under the policy of the build that takes it up.
+    pub fn policy<I, R>(&mut self, node: NodeHandle<S, I, R>, policy: impl Into<NodePolicy>) {
+        let policy = policy.into();
+        self.with(node.wire(), |spec| spec.policy = policy);
     }
 
     /// Lets the graph recognise errors of a library: which code they have, and whether trying again can help.

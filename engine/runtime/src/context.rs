@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::task::AtomicWaker;
 use serde::Serialize;
+use statewright_engine_core::journal::Critique;
 use statewright_engine_core::{ActivationId, Answer, Data, NodeIx, Plan, RunId, ThreadId};
 
 use crate::events::{EventSender, Item, RunEvent};
+use crate::timers::Pulse;
 
 /// The context of one execution of a node over the state `S` with the input `I`.
 pub struct Ctx<S, I = ()> {
@@ -27,6 +29,9 @@ pub(crate) struct Activation {
     pub(crate) node: NodeIx,
     pub(crate) attempt: u32,
     pub(crate) answers: Option<Arc<[Answer]>>,
+    pub(crate) critique: Option<Arc<Critique>>,
+    /// Where its signs of life are noted, if somebody waits for them.
+    pub(crate) pulse: Option<Pulse>,
     /// Woken when the node asks, since the question may come from a task of its own.
     pub(crate) waker: AtomicWaker,
     /// Set after `halt`, so that an execution that goes on, as nearly all do, takes no lock.
@@ -63,6 +68,8 @@ impl Activation {
             node: NodeIx(0),
             attempt: 0,
             answers: None,
+            critique: None,
+            pulse: None,
             waker: AtomicWaker::new(),
             halting: AtomicBool::new(false),
             halt: Mutex::new(None),
@@ -76,8 +83,12 @@ impl Activation {
         node: NodeIx,
         attempt: u32,
         answers: Option<Arc<[Answer]>>,
+        critique: Option<Arc<Critique>>,
     ) {
-        (self.id, self.node, self.attempt, self.answers) = (id, node, attempt, answers);
+        (self.id, self.node, self.attempt) = (id, node, attempt);
+        (self.answers, self.critique) = (answers, critique);
+        let idle = self.run.plan.nodes.get(node.index()).and_then(|node| node.policy.idle_timeout_ms());
+        self.pulse = idle.map(|_| Pulse::new());
         if std::mem::take(self.halting.get_mut()) {
             *self.halt.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         }
@@ -110,6 +121,11 @@ impl<S, I> Ctx<S, I> {
         self.activation.attempt
     }
 
+    /// Which gate sent the run back to this node, and what is to be mended; nothing the first time.
+    pub fn critique(&self) -> Option<&Critique> {
+        self.activation.critique.as_deref()
+    }
+
     /// This activation, unique within the thread.
     pub fn activation(&self) -> ActivationId {
         self.activation.id
@@ -131,8 +147,16 @@ impl<S, I> Ctx<S, I> {
         format!("{}/{}", self.activation.run.thread, self.activation.id)
     }
 
-    /// Sends an item to whoever watches the run. Nothing is stored, and nobody is waited for.
+    /// Gives a sign of life, for the idle timeout of the node's policy. Without one it does nothing.
+    pub fn heartbeat(&self) {
+        if let Some(pulse) = &self.activation.pulse {
+            pulse.beat();
+        }
+    }
+
+    /// Sends an item to whoever watches the run, and gives a sign of life. Nothing is stored, and nobody is waited for.
     pub fn emit(&self, kind: &str, payload: &impl Serialize) {
+        self.heartbeat();
         let Some(events) = &self.activation.run.events else { return };
         // An item that cannot be shown is not worth failing a node for.
         let Ok(payload) = serde_json::to_value(payload) else { return };
@@ -160,7 +184,7 @@ impl<S, I> Ctx<S, I> {
         let answers = self.activation.answers.as_deref().unwrap_or_default();
         let answered = match answers.iter().find(|answer| answer.name == name) {
             Some(answer) => rmp_serde::from_slice::<A>(&answer.value)
-                .map_err(|error| Halt::Rejected { name: name.to_owned(), reason: error.to_string() }),
+                .map_err(|_| Halt::Rejected { name: name.to_owned(), reason: misfit::<A>(&answer.value) }),
             None => Err(match rmp_serde::to_vec_named(question) {
                 Ok(question) => Halt::Asked { name: name.to_owned(), question },
                 Err(error) => Halt::Unaskable { name: name.to_owned(), reason: error.to_string() },
@@ -179,6 +203,39 @@ impl<S, I> Ctx<S, I> {
     }
 }
 
+/// Why an answer is not an `A`, for the person who gave it: the answer is shown as JSON, since nobody reads bytes.
+fn misfit<A: Data>(answer: &[u8]) -> String {
+    let expected = without_modules(std::any::type_name::<A>());
+    let Ok(value) = rmp_serde::from_slice::<serde_json::Value>(answer) else {
+        return format!("it is not of the type `{expected}`");
+    };
+    let shown = shortened(&value.to_string());
+    match serde_json::from_value::<A>(value) {
+        Ok(_) => format!("`{shown}` is not of the type `{expected}`"),
+        Err(why) => format!("`{shown}` is not of the type `{expected}`: {}", shortened(&why.to_string())),
+    }
+}
+
+/// The beginning of a text that may be as long as somebody likes.
+fn shortened(text: &str) -> String {
+    const CHARS_MAX: usize = 200;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// `Option<String>` for `core::option::Option<alloc::string::String>`.
+fn without_modules(type_name: &str) -> String {
+    let is_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':');
+    let type_name = type_name.replace("{{closure}}", "");
+    let mut short = String::new();
+    for piece in type_name.split_inclusive(|c: char| !is_path(c)) {
+        short.push_str(piece.rsplit("::").next().unwrap_or(piece));
+    }
+    short
+}
+
 impl<S: fmt::Debug, I: fmt::Debug> fmt::Debug for Ctx<S, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ctx")
@@ -186,5 +243,48 @@ impl<S: fmt::Debug, I: fmt::Debug> fmt::Debug for Ctx<S, I> {
             .field("state", &self.state)
             .field("input", &self.input)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn said<A: Data>(answer: &impl Serialize) -> String {
+        misfit::<A>(&rmp_serde::to_vec_named(answer).unwrap())
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_is_explained_in_words() {
+        #[derive(Clone, Serialize, serde::Deserialize)]
+        struct Approval {
+            yes: bool,
+        }
+        assert_eq!(
+            said::<String>(&17),
+            "`17` is not of the type `String`: invalid type: integer `17`, expected a string"
+        );
+        assert_eq!(
+            said::<bool>(&"perhaps"),
+            "`\"perhaps\"` is not of the type `bool`: invalid type: string \"perhaps\", expected a boolean"
+        );
+        let map = BTreeMap::from([("no", true)]);
+        assert_eq!(
+            said::<Approval>(&map),
+            "`{\"no\":true}` is not of the type `Approval`: missing field `yes`"
+        );
+        assert!(
+            said::<Option<Vec<Approval>>>(&1).starts_with("`1` is not of the type `Option<Vec<Approval>>`: ")
+        );
+        assert!(said::<(u8, Approval)>(&1).starts_with("`1` is not of the type `(u8, Approval)`: "));
+        assert_eq!(misfit::<bool>(&[0xc1]), "it is not of the type `bool`");
+    }
+
+    #[test]
+    fn an_answer_is_not_repeated_at_length() {
+        let long = said::<bool>(&"ä".repeat(5_000));
+        assert!(long.chars().count() < 500, "{long}");
     }
 }

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use statewright_engine_core::{
-    Action, Event, Execution, Failure, Outcome, RunId, Seq, State, Task, ThreadId, panic_text,
+    Action, ActivationId, Event, Execution, Failure, FailureKind, Outcome, RunId, Seq, State, Task, ThreadId,
+    panic_text,
 };
 use tokio::task::JoinSet;
 use tracing::Span;
@@ -22,6 +23,7 @@ use crate::events::{EventSender, RunEvent};
 use crate::graph::Graph;
 use crate::node::{ErasedNode, NodeOutput};
 use crate::runner::Clock;
+use crate::timers::{Deadlines, Timer};
 
 /// Drives one execution until it stops.
 pub(crate) struct Driver<S> {
@@ -33,6 +35,9 @@ pub(crate) struct Driver<S> {
     control: RunControl,
     heeded: Option<Request>,
     clock: Clock,
+    /// Whether what happens next depends on the time.
+    timed: bool,
+    timer: Timer,
     /// Appends that are not acknowledged yet, oldest first.
     acks: VecDeque<(Seq, Ack)>,
     /// An activation that runs alone runs here, without a task of its own.
@@ -55,6 +60,8 @@ impl<S: State> Driver<S> {
     ) -> Self {
         let run = execution.run().cloned().unwrap_or_else(|| RunId::new(""));
         let scope = Arc::new(RunScope { plan: graph.plan.clone(), thread, run, events });
+        let timed =
+            journal.is_some() || graph.plan.nodes.iter().any(|n| n.policy.retries().attempts_max() > 1);
         Self {
             nodes: graph.nodes.clone(),
             classifiers: graph.classifiers.clone(),
@@ -64,6 +71,8 @@ impl<S: State> Driver<S> {
             control,
             heeded: None,
             clock,
+            timed,
+            timer: Timer::default(),
             acks: VecDeque::new(),
             alone: None,
             together: JoinSet::new(),
@@ -84,6 +93,7 @@ impl<S: State> Driver<S> {
                 match action {
                     Action::Persist(entry) => self.persist(entry)?,
                     Action::Run(task) => waiting.push_back(task),
+                    Action::SetTimer { at_ms } => self.timer.set(self.now(), at_ms),
                     Action::Emit(notice) => self.emit(notice.into()),
                     Action::Stop(outcome) => {
                         self.emit(RunEvent::Stopped(outcome.clone()));
@@ -92,15 +102,15 @@ impl<S: State> Driver<S> {
                 }
             }
             self.begin(&mut waiting);
-            let event = poll_fn(|context| self.poll_event(context)).await?;
-            let now = self.now();
+            let (event, at_ms) = poll_fn(|context| self.poll_event(context)).await?;
+            let now = self.now().max(at_ms);
             self.execution.handle(now, event)?;
         }
     }
 
-    /// Only records hold times, so without a journal the clock is not asked.
+    /// Only records and retries hold times, so without them the clock is not asked.
     fn now(&self) -> u64 {
-        if self.journal.is_some() { (self.clock)() } else { 0 }
+        if self.timed { (self.clock)() } else { 0 }
     }
 
     fn persist(&mut self, entry: statewright_engine_core::Entry) -> Result<(), RunError> {
@@ -141,11 +151,11 @@ impl<S: State> Driver<S> {
     }
 
     fn activation(&mut self, task: Task) -> ActivationFuture {
-        let Task { activation: id, node, attempt, input, state, answers } = task;
+        let Task { activation: id, node, attempt, input, critique, state, answers } = task;
         let spare = self.spare.take().filter(|spare| Arc::strong_count(spare) == 1);
         let mut activation = spare.unwrap_or_else(|| Activation::of(&self.scope));
         if let Some(fresh) = Arc::get_mut(&mut activation) {
-            fresh.begin(id, node, attempt, answers);
+            fresh.begin(id, node, attempt, answers, critique);
         }
         // A disabled span still costs as much as a node does; one that nobody sees is not made at all.
         let span =
@@ -157,7 +167,8 @@ impl<S: State> Driver<S> {
         }));
         let future =
             called.unwrap_or_else(|panic| Box::pin(std::panic::AssertUnwindSafe(resume_panic(panic))));
-        ActivationFuture { future, activation: Some(activation), span }
+        let deadlines = Deadlines::of(&self.scope.plan.nodes[node.index()].policy);
+        ActivationFuture { future, activation: Some(activation), deadlines, span }
     }
 
     fn span(&self, activation: &Activation) -> Span {
@@ -181,9 +192,10 @@ impl<S: State> Driver<S> {
         })
     }
 
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<Event, RunError>> {
+    /// What happened next, and a time before which it did not.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<(Event, u64), RunError>> {
         if let Some(event) = self.requested() {
-            return Poll::Ready(Ok(event));
+            return Poll::Ready(Ok((event, 0)));
         }
         if let Some((seq, ack)) = self.acks.front_mut()
             && let Poll::Ready(stored) = Pin::new(ack).poll(context)
@@ -191,21 +203,24 @@ impl<S: State> Driver<S> {
             let seq = *seq;
             self.acks.pop_front();
             return Poll::Ready(
-                stored.map(|()| Event::Persisted { seq }).map_err(|error: StoreError| error.into()),
+                stored.map(|()| (Event::Persisted { seq }, 0)).map_err(|error: StoreError| error.into()),
             );
         }
         if let Some(future) = &mut self.alone
             && let Poll::Ready(ended) = Pin::new(future).poll(context)
         {
             self.alone = None;
-            return Poll::Ready(Ok(self.event(ended)));
+            return Poll::Ready(Ok((self.event(ended), 0)));
+        }
+        if let Poll::Ready(at_ms) = self.timer.poll(context) {
+            return Poll::Ready(Ok((Event::TimerFired, at_ms)));
         }
         if !self.together.is_empty()
             && let Poll::Ready(Some(joined)) = self.together.poll_join_next(context)
         {
             // Panics end inside the activation, and nothing is aborted while the driver listens.
             return match joined {
-                Ok(ended) => Poll::Ready(Ok(self.event(ended))),
+                Ok(ended) => Poll::Ready(Ok((self.event(ended), 0))),
                 Err(_) => Poll::Pending,
             };
         }
@@ -229,12 +244,16 @@ impl<S: State> Driver<S> {
             End::Returned(Err(error)) => {
                 let failure = error.to_failure(&self.classifiers);
                 tracing::warn!(%activation, attempt, code = %failure.code, "{failure}");
-                Event::Failed { activation, attempt, failure }
+                failed(activation, attempt, failure)
+            }
+            End::TimedOut(failure) => {
+                tracing::warn!(%activation, attempt, code = %failure.code, "{failure}");
+                failed(activation, attempt, failure)
             }
             End::Panicked(words) => {
                 let failure = Failure::permanent("SW-X241", format!("the node panicked: {words}"));
                 tracing::error!(%activation, attempt, code = %failure.code, "{failure}");
-                Event::Failed { activation, attempt, failure }
+                failed(activation, attempt, failure)
             }
             End::Halted(halt) => match *halt {
                 Halt::Asked { name, question } => Event::Asked { activation, attempt, name, question },
@@ -242,7 +261,7 @@ impl<S: State> Driver<S> {
                     let message = format!(
                         "the question `{name}` cannot be stored: {reason}; it must serialise to MessagePack"
                     );
-                    Event::Failed { activation, attempt, failure: Failure::permanent("SW-X234", message) }
+                    failed(activation, attempt, Failure::permanent("SW-X234", message))
                 }
                 Halt::Rejected { name, reason } => {
                     Event::AnswerRejected { activation, attempt, name, reason }
@@ -250,6 +269,11 @@ impl<S: State> Driver<S> {
             },
         }
     }
+}
+
+fn failed(activation: ActivationId, attempt: u32, failure: Failure) -> Event {
+    let draw = if failure.kind == FailureKind::Permanent { 0 } else { crate::ids::draw() };
+    Event::Failed { activation, attempt, failure, draw }
 }
 
 async fn resume_panic(panic: Box<dyn std::any::Any + Send>) -> NodeOutput {
@@ -261,6 +285,7 @@ struct ActivationFuture {
     future: BoxFuture<'static, NodeOutput>,
     /// Until it ends.
     activation: Option<Arc<Activation>>,
+    deadlines: Option<Box<Deadlines>>,
     span: Span,
 }
 
@@ -272,6 +297,7 @@ struct Ended {
 enum End {
     Returned(NodeOutput),
     Halted(Box<Halt>),
+    TimedOut(Failure),
     Panicked(String),
 }
 
@@ -293,14 +319,29 @@ impl Future for ActivationFuture {
                 activation.waker.register(context.waker());
                 match activation.halted() {
                     Some(halt) => End::Halted(halt),
-                    None => {
-                        this.activation = Some(activation);
-                        return Poll::Pending;
-                    }
+                    None => match late(&mut this.deadlines, &activation, context) {
+                        Some(failure) => End::TimedOut(failure),
+                        None => {
+                            this.activation = Some(activation);
+                            return Poll::Pending;
+                        }
+                    },
                 }
             }
             Err(panic) => End::Panicked(panic_text(panic.as_ref())),
         };
         Poll::Ready(Ended { activation, end })
+    }
+}
+
+/// The failure of a node that has not returned although its time is up.
+fn late(
+    deadlines: &mut Option<Box<Deadlines>>,
+    activation: &Activation,
+    context: &mut Context<'_>,
+) -> Option<Failure> {
+    match deadlines.as_mut()?.poll(activation.pulse.as_ref(), context) {
+        Poll::Ready(failure) => Some(failure),
+        Poll::Pending => None,
     }
 }

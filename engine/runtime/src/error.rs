@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use statewright_engine_core::{Failure, FailureKind, RecoverError, Refused};
 
@@ -19,6 +20,7 @@ struct Inner {
     code: Option<Cow<'static, str>>,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
+    retry_after: Option<Duration>,
 }
 
 /// What a [`Classifier`] knows about an error of a library.
@@ -28,6 +30,8 @@ pub struct Classified {
     pub code: Cow<'static, str>,
     /// Whether trying again can help.
     pub kind: FailureKind,
+    /// When to come back, if whoever was asked said so.
+    pub retry_after: Option<Duration>,
 }
 
 /// Recognises errors of one library. The engine knows none but the standard library's and tokio's.
@@ -41,6 +45,7 @@ impl NodeError {
             code: None,
             message: message.into(),
             source: None,
+            retry_after: None,
         }))
     }
 
@@ -51,6 +56,7 @@ impl NodeError {
             code: None,
             message: message.into(),
             source: None,
+            retry_after: None,
         }))
     }
 
@@ -58,6 +64,14 @@ impl NodeError {
     #[must_use]
     pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
         self.0.code = Some(code.into());
+        self
+    }
+
+    /// Says when to come back, as a provider did. With a retry policy the node is not run again before, and the wait
+    /// costs no attempt as long as it stays within [`crate::RETRY_AFTERS_MAX`] and [`crate::RETRY_AFTER_TOTAL`].
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
         self
     }
 
@@ -84,18 +98,20 @@ impl NodeError {
             }
             next = error.source();
         }
+        let retry_after = self.0.retry_after.or_else(|| found.as_ref().and_then(|found| found.retry_after));
         let (code, kind) = match found {
             Some(found) => (found.code, found.kind),
             None => (self.0.code.clone().unwrap_or(Cow::Borrowed("SW-X240")), self.0.kind),
         };
-        Failure { code: code.into_owned(), kind, message: self.0.message.clone(), details }
+        let retry_after_ms = retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        Failure { code: code.into_owned(), kind, message: self.0.message.clone(), details, retry_after_ms }
     }
 }
 
 impl<E: Error + Send + Sync + 'static> From<E> for NodeError {
     fn from(error: E) -> Self {
         let (kind, message) = (classify(&error), error.to_string());
-        Self(Box::new(Inner { kind, code: None, message, source: Some(Box::new(error)) }))
+        Self(Box::new(Inner { kind, code: None, message, source: Some(Box::new(error)), retry_after: None }))
     }
 }
 

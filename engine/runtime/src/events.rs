@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use statewright_engine_core::journal::GateRound;
 use statewright_engine_core::{
     ActivationId, EdgeIx, Failure, Interrupt, NodeIx, Notice, Outcome, RunId, Seq,
 };
@@ -51,9 +52,14 @@ pub enum RunEvent {
         attempt: u32,
         /// What went wrong.
         failure: Arc<Failure>,
+        /// When it is tried again, in milliseconds since 1970; nothing if this was the last attempt. Items of the failed
+        /// attempt are void either way.
+        retry_at_ms: Option<u64>,
     },
     /// A node asked a question and waits.
     Asked(Arc<Interrupt>),
+    /// A gate judged.
+    Judged(GateRound),
     /// An edge was taken.
     EdgeTaken(EdgeIx),
     /// A superstep was committed.
@@ -134,10 +140,11 @@ impl From<Notice> for RunEvent {
             Notice::NodeFinished { activation, node, update } => {
                 RunEvent::NodeFinished { node, activation, update }
             }
-            Notice::NodeFailed { activation, node, attempt, failure } => {
-                RunEvent::NodeFailed { node, activation, attempt, failure }
+            Notice::NodeFailed { activation, node, attempt, failure, retry_at_ms } => {
+                RunEvent::NodeFailed { node, activation, attempt, failure, retry_at_ms }
             }
             Notice::Asked { interrupt } => RunEvent::Asked(interrupt),
+            Notice::Judged { round } => RunEvent::Judged(round),
             Notice::EdgeTaken { edge } => RunEvent::EdgeTaken(edge),
             Notice::Committed { superstep, seq } => RunEvent::Committed { superstep, seq },
         }

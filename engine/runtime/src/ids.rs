@@ -1,5 +1,11 @@
 //! Names that nobody else has: 60 random bits, written so that they can be read out and typed.
 
+/// A random number.
+pub(crate) fn draw() -> u32 {
+    // Without a source of randomness nothing is spread, and nothing else suffers.
+    getrandom::u32().unwrap_or(u32::MAX / 2)
+}
+
 /// A fresh identifier of twelve characters (Crockford's base 32, lower case).
 pub fn random_id() -> String {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

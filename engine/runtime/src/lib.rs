@@ -16,19 +16,22 @@ mod control;
 mod driver;
 mod error;
 mod events;
+mod gate;
 mod graph;
 mod ids;
 mod memory;
 mod node;
 mod runner;
 mod sealed;
+mod timers;
 
-pub use builder::{NodeHandle, PlainSource, PlainTarget, Sources, StateGraph};
+pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
 pub use control::RunControl;
 pub use error::{Classified, Classifier, NodeError, RunError};
 pub use events::{EVENT_BUFFER, Events, Item, RunEvent};
+pub use gate::{Gate, GateEdges, Verdict};
 pub use graph::Graph;
 pub use ids::random_id;
 pub use memory::MemoryCheckpointer;
@@ -39,9 +42,11 @@ pub use sealed::{SealError, Sealed, Sealer};
 #[doc(hidden)]
 pub use statewright_engine_core::__private;
 pub use statewright_engine_core::graph::{Format, Overlay};
+pub use statewright_engine_core::journal::{Critique, GateRound, GateStop};
 pub use statewright_engine_core::{
     ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, Fingerprint, Interrupt,
-    IntoCommand, Limits, NodeIx, Outcome, Plan, Problem, Problems, Route, RunId, Seq, State, Status,
-    StepView, ThreadId, ThreadView, To, Update, Write,
+    IntoCommand, Limits, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem, Problems,
+    RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView, ThreadId,
+    ThreadView, To, Update, Write,
 };
 pub use statewright_engine_macros::{Route, State};

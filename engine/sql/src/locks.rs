@@ -63,6 +63,21 @@ impl ThreadLock {
         }
         Ok(None)
     }
+
+    /// Whether a driver has the lock of a thread. Makes no file and removes none; only where a killed driver left its
+    /// file behind is that locked for a moment, and then so that others who look are not in each other's way.
+    pub(crate) fn is_held(folder: &Path, row: i64) -> io::Result<bool> {
+        let file = match File::open(folder.join(format!("{row}.lock"))) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
 }
 
 fn names(path: &Path, file: &File) -> io::Result<bool> {
@@ -101,6 +116,25 @@ mod tests {
         drop(held);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(ThreadLock::acquire(folder.path(), 1).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_look_sees_a_driver_and_leaves_everything_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.lock");
+        assert!(!ThreadLock::is_held(&folder.path().join("nowhere"), 1).unwrap());
+        assert!(!ThreadLock::is_held(folder.path(), 1).unwrap() && !path.exists());
+        let held = ThreadLock::acquire(folder.path(), 1).unwrap().unwrap();
+        assert!(ThreadLock::is_held(folder.path(), 1).unwrap());
+        assert!(!ThreadLock::is_held(folder.path(), 2).unwrap());
+        drop(held);
+        assert!(!ThreadLock::is_held(folder.path(), 1).unwrap() && !path.exists());
+        let litter = File::create(&path).unwrap();
+        litter.lock_shared().unwrap();
+        assert!(!ThreadLock::is_held(folder.path(), 1).unwrap(), "somebody else who looks is no driver");
+        drop(litter);
+        assert!(path.exists());
+        assert!(ThreadLock::acquire(folder.path(), 1).unwrap().is_some(), "a look is over when it is over");
     }
 
     #[test]

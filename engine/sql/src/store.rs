@@ -68,6 +68,22 @@ impl SqlStore {
         }
     }
 
+    /// Whether some driver, of this process or of any other, holds the thread. Unlike taking it, a look changes nothing
+    /// in the database: a driver whose lock was lost goes on undisturbed. A journal that was just dropped holds its
+    /// thread until its last entries are stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when the database or the folder of locks cannot be read.
+    pub async fn is_driven(&self, thread: &ThreadId) -> Result<bool, StoreError> {
+        let Some(row) = self.row(thread).await? else { return Ok(false) };
+        match &*self.inner.database {
+            Database::Sqlite(file) => ThreadLock::is_held(&file.locks, row)
+                .map_err(|cause| error::from_io(&cause, &file.locks, "used for the locks of threads")),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => crate::postgres::is_held(self, row).await,
+        }
+    }
+
     /// How many commits were made for how many entries.
     pub fn writer_stats(&self) -> WriterStats {
         let (commits, entries) = self.inner.queue.counts();

@@ -46,12 +46,11 @@ fn play(from: u64, to: u64) -> (String, u8) {
         sum.cancels += history.cancels;
         sum.snapshots += history.snapshots;
         sum.prefixes += history.prefixes;
-        sum.starved += history.starved;
     }
     let seconds = began.elapsed().as_secs_f64();
     let rate = (to - from) as f64 / seconds;
     let message = format!(
-        "{} histories kept every promise ({rate:.0} a second): {} steps, {} executions, {} entries, {} snapshots, {} crashes, {} stops, {} cancels, {} prefixes compared, {} runs with a starved join",
+        "{} histories kept every promise ({rate:.0} a second): {} steps, {} executions, {} entries, {} snapshots, {} crashes, {} stops, {} cancels, {} prefixes compared",
         to - from,
         sum.steps,
         sum.executions,
@@ -60,8 +59,7 @@ fn play(from: u64, to: u64) -> (String, u8) {
         sum.crashes,
         sum.stops,
         sum.cancels,
-        sum.prefixes,
-        sum.starved
+        sum.prefixes
     );
     (message, 0)
 }

@@ -17,7 +17,7 @@ mod state;
 pub use postgres::PostgresServer;
 pub use reference::{End, Reference};
 pub use rng::{Rng, digest, mix};
-pub use scenario::Scenario;
+pub use scenario::{Scenario, SimPolicy};
 pub use script::{Carried, Script, Visit};
 pub use simulator::{History, Violation, simulate};
 pub use state::{Row, SimState, SimStateUpdate};

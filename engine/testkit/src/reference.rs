@@ -1,10 +1,10 @@
 //! The reference: what a run without faults does, written down as simply as possible and without the engine's tables.
 //! It reads what was declared, not what was compiled, and folds with code of its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use statewright_engine_core::graph::NodeSpec;
-use statewright_engine_core::{ActivationId, NodeIx, Topology, Wire, Write};
+use statewright_engine_core::graph::{Decide, JoinMode, NodeSpec};
+use statewright_engine_core::{ActivationId, NodeIx, State, Topology, Wire, Write};
 
 use crate::script::{Carried, Script, Visit};
 use crate::state::{SimState, SimStateUpdate, turned};
@@ -68,7 +68,10 @@ impl Reference {
             topology,
             script,
             state,
-            joins: vec![Vec::new(); topology.joins.len()],
+            joins: vec![Gathered::default(); topology.joins.len()],
+            deferred: BTreeSet::new(),
+            gates: HashMap::new(),
+            leads: forward(topology),
             crossed: HashMap::new(),
         };
         if before > 0 || run > 0 {
@@ -93,7 +96,8 @@ impl Reference {
             let frontier = machine.frontier(&mut next);
             if frontier.is_empty() {
                 reference.frontiers.push(frontier);
-                reference.starved = machine.joins.iter().map(Vec::len).sum();
+                reference.starved = machine.joins.iter().map(|join| join.tokens.len()).sum::<usize>()
+                    + machine.deferred.len();
                 return Some(reference);
             }
             let superstep = before + reference.states.len() as u64;
@@ -140,9 +144,31 @@ impl Reference {
 /// Where a wire is declared: the node, the list of wires within it, the place in that list.
 type Place = (Option<NodeIx>, usize, usize);
 
+/// What a gate remembers.
+#[derive(Clone, Default)]
+struct Kept {
+    rounds: u32,
+    best: u32,
+    score: f64,
+    last: Option<u64>,
+    mark: Option<u64>,
+}
+
+/// What is at a join.
+#[derive(Clone, Default)]
+struct Gathered {
+    tokens: Vec<NodeIx>,
+    /// Sources whose next token comes too late.
+    owing: Vec<NodeIx>,
+}
+
 #[derive(Default)]
 struct Next {
     tokens: Vec<(NodeIx, Option<u64>)>,
+    /// What gates chose.
+    chosen: HashMap<(NodeIx, usize), u16>,
+    /// Targets of fan-outs of nothing.
+    passed: Vec<NodeIx>,
     exhausted: Option<(Option<NodeIx>, Option<NodeIx>)>,
 }
 
@@ -150,7 +176,13 @@ struct Machine<'a> {
     topology: &'a Topology,
     script: &'a Script,
     state: SimState,
-    joins: Vec<Vec<NodeIx>>,
+    joins: Vec<Gathered>,
+    /// Deferred nodes that something led to.
+    deferred: BTreeSet<NodeIx>,
+    /// For each gate that sent the run back: its rounds, and the best of them with what it keeps.
+    gates: HashMap<(NodeIx, usize), Kept>,
+    /// Which node leads to which, in one round.
+    leads: BTreeSet<(NodeIx, NodeIx)>,
     /// For each bounded wire its bound and how often it was taken.
     crossed: HashMap<Place, (u32, u32)>,
 }
@@ -160,9 +192,17 @@ impl Machine<'_> {
     fn superstep(&mut self, superstep: u64, frontier: &[(NodeIx, Option<u64>)]) -> Option<Next> {
         let mut updates = Vec::new();
         let mut routes = Vec::new();
+        let mut failed = Vec::new();
         for (index, (node, input)) in frontier.iter().enumerate() {
             let activation = ActivationId { superstep, index: index as u32 };
             let visit = Visit { node: *node, activation, input: *input, state: &self.state };
+            let handled = !self.spec(*node).on_error.is_empty();
+            failed.push(self.script.fails(&visit).filter(|_| handled));
+            if failed[index].is_some() {
+                updates.push(SimState::update());
+                routes.push(None);
+                continue;
+            }
             let answer = self.script.question(&visit).map(|_| self.script.answer(&visit));
             updates.push(self.script.update(&visit, answer));
             let route = self.spec(*node).route.as_ref();
@@ -180,19 +220,71 @@ impl Machine<'_> {
         for update in &updates {
             fold(&mut self.state, update);
         }
-        let mut next = Next::default();
+        let finished = frontier.iter().zip(&failed).filter(|(_, failed)| failed.is_none());
+        let finished: Vec<NodeIx> = finished.map(|((node, _), _)| *node).collect();
+        let mut next = Next { chosen: self.judge(finished), ..Next::default() };
+        let mut left = None;
         for (index, (node, _)) in frontier.iter().enumerate() {
             let spec = self.spec(*node).clone();
+            if let Some(told) = failed[index] {
+                for (place, wire) in spec.on_error.iter().enumerate() {
+                    self.take(&mut next, (Some(*node), usize::MAX, place), *wire, Some(told));
+                }
+                continue;
+            }
             if let (Some(wiring), Some((variant, carried))) = (&spec.route, &routes[index]) {
                 let wires = &wiring[usize::from(*variant)].wires;
                 self.take_all(&mut next, (Some(*node), 1), usize::from(*variant), wires, carried);
             }
-            let first = index == 0 || frontier[index - 1].0 != *node;
-            if first {
+            if left.replace(*node) != Some(*node) {
                 self.leave(&mut next, *node, &spec);
             }
         }
+        let mut gone_past = BTreeSet::new();
+        while let Some(node) = next.passed.pop() {
+            let spec = self.spec(node).clone();
+            let runs = next.tokens.iter().any(|(other, _)| *other == node);
+            let gated = spec.branches.iter().any(|branch| matches!(branch.decide, Decide::Gate(_)));
+            if !runs && spec.route.is_none() && !gated && gone_past.insert(node) {
+                self.leave(&mut next, node, &spec);
+            }
+        }
         Some(next)
+    }
+
+    /// What the gates behind these nodes choose; the best round is put back where one gives up.
+    fn judge(&mut self, mut nodes: Vec<NodeIx>) -> HashMap<(NodeIx, usize), u16> {
+        let mut chosen = HashMap::new();
+        nodes.dedup();
+        for node in nodes {
+            for (number, branch) in self.spec(node).branches.clone().iter().enumerate() {
+                let Decide::Gate(rule) = &branch.decide else { continue };
+                let blamed = branch.variants.len() as u16 - 2;
+                let (score, variant) = self.script.judge(node, number, &self.state, blamed);
+                let before = self.gates.remove(&(node, number));
+                let rounds = before.as_ref().map_or(1, |kept| kept.rounds + 1);
+                let here = Kept { rounds, best: rounds, score, last: self.state.last, mark: self.state.mark };
+                let best = match before {
+                    Some(before) if before.score >= score => Kept { rounds, ..before },
+                    _ => here,
+                };
+                let stuck = rule.plateau.is_some_and(|most| rounds - best.best >= most);
+                let forbidden = rule.stop.is_some() && self.script.forbids(node, &self.state);
+                let way = match variant {
+                    _ if score >= rule.pass_at => 0,
+                    Some(variant) if rounds < rule.attempts && !stuck && !forbidden => 2 + variant,
+                    _ => 1,
+                };
+                if way == 1 && !rule.keep.is_empty() {
+                    (self.state.last, self.state.mark) = (best.last, best.mark);
+                }
+                if way > 1 {
+                    self.gates.insert((node, number), best);
+                }
+                chosen.insert((node, number), way);
+            }
+        }
+        chosen
     }
 
     /// What is followed once for a node: plain edges, joins, branches.
@@ -201,13 +293,20 @@ impl Machine<'_> {
             self.take(next, (Some(node), 0, place), *wire, None);
         }
         for (place, join) in self.topology.joins.iter().enumerate() {
-            if join.sources.iter().any(|source| source.node == Some(node)) {
-                self.joins[place].push(node);
+            if join.sources.iter().any(|source| source.wire.node == Some(node)) {
+                let gathered = &mut self.joins[place];
+                match gathered.owing.iter().position(|owing| *owing == node) {
+                    Some(owing) => drop(gathered.owing.remove(owing)),
+                    None => gathered.tokens.push(node),
+                }
             }
         }
         for (number, branch) in spec.branches.iter().enumerate() {
             let each: Vec<bool> = branch.variants.iter().map(|variant| variant.each).collect();
-            let (variant, carried) = self.script.branch(node, number, &self.state, &each);
+            let (variant, carried) = match branch.decide {
+                Decide::Route(_) => self.script.branch(node, number, &self.state, &each),
+                Decide::Gate(_) => (next.chosen[&(node, number)], Carried::Nothing),
+            };
             let wires = &branch.variants[usize::from(variant)].wires;
             self.take_all(next, (Some(node), 2 + number), usize::from(variant), wires, &carried);
         }
@@ -226,6 +325,7 @@ impl Machine<'_> {
             match carried {
                 Carried::Nothing => self.take(next, place, *wire, None),
                 Carried::One(payload) => self.take(next, place, *wire, Some(*payload)),
+                Carried::Each(payloads) if payloads.is_empty() => next.passed.extend(wire.node),
                 Carried::Each(payloads) => {
                     payloads.iter().for_each(|payload| self.take(next, place, *wire, Some(*payload)));
                 }
@@ -242,6 +342,10 @@ impl Machine<'_> {
             }
         }
         let Some(target) = wire.node else { return };
+        if self.spec(target).deferred {
+            self.deferred.insert(target);
+            return;
+        }
         if payload.is_some() || !next.tokens.contains(&(target, None)) {
             next.tokens.push((target, payload));
         }
@@ -249,14 +353,46 @@ impl Machine<'_> {
 
     /// The next superstep's activations in merge order.
     fn frontier(&mut self, next: &mut Next) -> Vec<(NodeIx, Option<u64>)> {
+        let mut under_way: Vec<NodeIx> = next.tokens.iter().map(|(node, _)| *node).collect();
+        under_way.extend(&self.deferred);
+        let waits = |place: &usize| !self.joins[*place].tokens.is_empty();
+        let waiting = (0..self.joins.len()).filter(waits);
+        under_way.extend(waiting.filter_map(|place| self.topology.joins[place].target.node));
+        let mut ready = Vec::new();
         for (place, join) in self.topology.joins.iter().enumerate() {
-            let arrived = |source: &Wire| source.node.is_some_and(|node| self.joins[place].contains(&node));
             let Some(target) = join.target.node else { continue };
-            if join.sources.iter().all(arrived) {
-                self.joins[place].clear();
-                if !next.tokens.contains(&(target, None)) {
-                    next.tokens.push((target, None));
-                }
+            let sources: BTreeSet<NodeIx> =
+                join.sources.iter().filter_map(|source| source.wire.node).collect();
+            let gathered = &mut self.joins[place];
+            let can_come = |source: &NodeIx| {
+                under_way.iter().any(|node| *node != target && self.leads.contains(&(*node, *source)))
+            };
+            gathered.owing.retain(can_come);
+            let here: BTreeSet<NodeIx> =
+                sources.iter().filter(|s| gathered.tokens.contains(s)).copied().collect();
+            let awaited: Vec<NodeIx> = sources.difference(&here).copied().filter(can_come).collect();
+            let enough = match join.mode {
+                JoinMode::Quorum(needed) => here.len() >= needed as usize,
+                _ => awaited.is_empty(),
+            };
+            if here.is_empty() || !(enough || awaited.is_empty()) {
+                continue;
+            }
+            for source in &here {
+                let first = gathered.tokens.iter().position(|token| token == source);
+                first.map(|first| gathered.tokens.remove(first));
+            }
+            gathered.owing.extend(awaited);
+            ready.push(target);
+        }
+        let quiet = |node: &NodeIx| {
+            !under_way.iter().any(|other| other != node && self.leads.contains(&(*other, *node)))
+        };
+        let quiet: Vec<NodeIx> = self.deferred.iter().filter(|node| quiet(node)).copied().collect();
+        self.deferred.retain(|node| !quiet.contains(node));
+        for target in ready.into_iter().chain(quiet) {
+            if !next.tokens.contains(&(target, None)) {
+                next.tokens.push((target, None));
             }
         }
         let mut frontier = std::mem::take(&mut next.tokens);
@@ -275,6 +411,55 @@ impl Machine<'_> {
     fn spec(&self, node: NodeIx) -> &NodeSpec {
         &self.topology.nodes[node.index()]
     }
+}
+
+/// Which node leads to which, itself included, by edges that do not lead back. A bounded edge leads back if the
+/// unbounded ones and the bounded ones declared before it close a cycle with it.
+fn forward(topology: &Topology) -> BTreeSet<(NodeIx, NodeIx)> {
+    let mut edges: Vec<(NodeIx, NodeIx)> = Vec::new();
+    let mut bounded = Vec::new();
+    for (place, spec) in topology.nodes.iter().enumerate() {
+        let routed = spec.route.iter().flatten().flat_map(|variant| &variant.wires);
+        let branched = spec.branches.iter().flat_map(|branch| {
+            // A gate bounds the ways back to the nodes to blame, which follow on passing and giving up.
+            let free = if matches!(branch.decide, Decide::Gate(_)) { 2 } else { usize::MAX };
+            let variants = branch.variants.iter().enumerate();
+            variants.flat_map(move |(place, variant)| variant.wires.iter().map(move |w| (w, place >= free)))
+        });
+        let free = spec.edges.iter().chain(&spec.on_error).chain(routed).map(|wire| (wire, false));
+        for (wire, gated) in free.chain(branched) {
+            let Some(target) = wire.node else { continue };
+            let list = if gated || wire.at_most.is_some() { &mut bounded } else { &mut edges };
+            list.push((NodeIx(place as u32), target));
+        }
+    }
+    for join in &topology.joins {
+        let sources = join.sources.iter().filter_map(|source| source.wire.node);
+        edges.extend(sources.zip(std::iter::repeat(join.target.node)).filter_map(|(s, t)| Some((s, t?))));
+    }
+    let closed = |edges: &[(NodeIx, NodeIx)]| {
+        let mut pairs: BTreeSet<_> =
+            (0..topology.nodes.len() as u32).map(|n| (NodeIx(n), NodeIx(n))).collect();
+        loop {
+            let before = pairs.len();
+            let further: Vec<_> = pairs
+                .iter()
+                .flat_map(|(from, by)| {
+                    edges.iter().filter(move |(s, _)| s == by).map(move |(_, to)| (*from, *to))
+                })
+                .collect();
+            pairs.extend(further);
+            if pairs.len() == before {
+                return pairs;
+            }
+        }
+    };
+    for (source, target) in bounded {
+        if !closed(&edges).contains(&(target, source)) {
+            edges.push((source, target));
+        }
+    }
+    closed(&edges)
 }
 
 /// Folds one update in.

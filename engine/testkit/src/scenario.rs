@@ -1,9 +1,12 @@
 //! Random graphs that the checks accept: grown from the shapes that people draw, then bent a little.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use statewright_engine_core::graph::{BranchSpec, JoinSpec, NodeSpec};
-use statewright_engine_core::{NodeIx, Plan, State, Topology, VariantWiring, Wire};
+use statewright_engine_core::graph::{
+    BranchSpec, Decide, GateRule, JoinMode, JoinSpec, Judgement, NodeSpec, StopFn,
+};
+use statewright_engine_core::{NodeIx, NodePolicy, Plan, RetryPolicy, State, Topology, VariantWiring, Wire};
 
 use crate::reference::{End, Reference};
 use crate::rng::{Rng, mix};
@@ -12,6 +15,51 @@ use crate::state::SimState;
 
 const LABELS: [&str; 4] = ["A", "B", "C", "D"];
 const BUILDER: u64 = 1;
+
+/// The policy of a node, in plain numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SimPolicy {
+    /// How often it is tried.
+    pub attempts: u32,
+    /// The first wait.
+    pub initial_ms: u64,
+    /// By what it grows.
+    pub factor: f64,
+    /// The longest wait.
+    pub cap_ms: u64,
+    /// The share by which it varies.
+    pub jitter: f64,
+    /// Whether unclassified failures are tried again.
+    pub unclassified: bool,
+    /// How many activations run at once.
+    pub at_once: Option<u32>,
+}
+
+impl SimPolicy {
+    fn draw(rng: &mut Rng) -> Self {
+        Self {
+            attempts: if rng.chance(400) { 1 } else { rng.between(2, 4) as u32 },
+            initial_ms: rng.below(40) as u64,
+            factor: 1.0 + rng.below(4) as f64 / 2.0,
+            cap_ms: rng.between(10, 100) as u64,
+            jitter: rng.below(5) as f64 / 4.0,
+            unclassified: rng.chance(500),
+            at_once: rng.chance(300).then(|| rng.between(1, 3) as u32),
+        }
+    }
+
+    fn policy(&self) -> NodePolicy {
+        let retry = RetryPolicy::new()
+            .attempts(self.attempts)
+            .initial(Duration::from_millis(self.initial_ms))
+            .factor(self.factor)
+            .cap(Duration::from_millis(self.cap_ms))
+            .jitter(self.jitter);
+        let retry = if self.unclassified { retry.unclassified() } else { retry };
+        let policy = NodePolicy::new().retry(retry);
+        self.at_once.map_or(policy, |activations| policy.at_once(activations))
+    }
+}
 
 /// A graph with the behaviour of its nodes.
 #[derive(Clone, Debug)]
@@ -22,6 +70,8 @@ pub struct Scenario {
     pub plan: Arc<Plan>,
     /// What the nodes do.
     pub script: Script,
+    /// The policy of each node.
+    pub policies: Vec<SimPolicy>,
     /// How many runs follow one another on the thread.
     pub runs: usize,
 }
@@ -35,19 +85,23 @@ impl Scenario {
             let script =
                 Script { seed: rng.draw(), asks: rng.chance(400), marks: may_conflict || rng.chance(500) };
             let topology = Maker::grow(&mut rng, script);
-            let topology = bent(&mut rng, topology, script);
+            let mut topology = bent(&mut rng, topology, script);
+            handled(seed, &mut topology);
+            let policies = governed(seed, &mut topology);
             let Ok(plan) = topology.clone().compile() else { continue };
-            let mut scenario = Self { topology, plan: Arc::new(plan), script, runs: rng.between(1, 2) };
+            let mut scenario =
+                Self { topology, plan: Arc::new(plan), script, policies, runs: rng.between(1, 2) };
             if let Some(reference) = scenario.reference(SimState::default(), 0, 0, activations_max) {
                 scenario.script.marks &= may_conflict || !matches!(reference.end, End::Conflict { .. });
                 return scenario;
             }
         }
         let script = Script { seed, asks: false, marks: false };
-        let topology = Maker::chain(script);
+        let mut topology = Maker::chain(script);
+        let policies = governed(seed, &mut topology);
         // A chain of one node always compiles; if it ever does not, the empty plan shows it at once.
         let plan = topology.clone().compile().unwrap_or_else(|problems| unreachable!("{problems}"));
-        Self { topology, plan: Arc::new(plan), script, runs: 1 }
+        Self { topology, plan: Arc::new(plan), script, policies, runs: 1 }
     }
 
     /// What a run without faults does, from a state and the superstep before it; `None` if it takes too long.
@@ -60,6 +114,46 @@ impl Scenario {
     ) -> Option<Reference> {
         Reference::of(&self.topology, &self.script, state, superstep, run, activations_max)
     }
+}
+
+/// Gives some nodes an error handler, as long as the checks accept the graph.
+fn handled(seed: u64, topology: &mut Topology) {
+    let mut rng = Rng::new(mix(&[seed, 4]));
+    if !rng.chance(300) {
+        return;
+    }
+    for place in 0..topology.nodes.len() {
+        if !rng.chance(400) {
+            continue;
+        }
+        let mut changed = topology.clone();
+        let handler = match changed.nodes.iter().position(|node| node.name.starts_with('h')) {
+            Some(known) if rng.chance(500) => NodeIx(known as u32),
+            _ => {
+                let name = format!("h{}", changed.nodes.len());
+                let handler = changed.add_node(NodeSpec::new(name.into(), &[]));
+                let back = rng.below(place + 1);
+                let onwards = if rng.chance(300) { bounded(NodeIx(back as u32), 1) } else { END };
+                changed.nodes[handler.index()].edges.extend([onwards, END]);
+                changed.nodes[handler.index()].any = rng.chance(500);
+                handler
+            }
+        };
+        changed.nodes[place].on_error.push(wire(handler));
+        if changed.clone().compile().is_ok() {
+            *topology = changed;
+        }
+    }
+}
+
+/// Gives every node a policy.
+fn governed(seed: u64, topology: &mut Topology) -> Vec<SimPolicy> {
+    let mut rng = Rng::new(mix(&[seed, 3]));
+    let policies: Vec<SimPolicy> = topology.nodes.iter().map(|_| SimPolicy::draw(&mut rng)).collect();
+    for (node, policy) in topology.nodes.iter_mut().zip(&policies) {
+        node.policy = policy.policy();
+    }
+    policies
 }
 
 fn wire(node: NodeIx) -> Wire {
@@ -138,14 +232,18 @@ impl Maker<'_> {
 
     fn joined(&mut self, sources: Vec<NodeIx>) -> NodeIx {
         let target = self.node();
-        let sources = sources.into_iter().map(wire).collect();
-        self.topology.joins.push(JoinSpec { target: wire(target), sources });
+        let count = sources.len();
+        let mut join = JoinSpec::all(wire(target), sources.into_iter().map(wire));
+        if self.rng.chance(200) {
+            join.mode = JoinMode::Quorum(self.rng.between(1, count) as u32);
+        }
+        self.topology.joins.push(join);
         target
     }
 
     /// Continues behind a node that has no way out yet; gives the next such node.
     fn segment(&mut self, from: NodeIx, depth: usize) -> NodeIx {
-        let shape = self.rng.weighted(&[3, 4, 4, 4, 4, 2, 1]);
+        let shape = self.rng.weighted(&[3, 4, 4, 4, 4, 3, 1, 3, 3]);
         match shape {
             Some(1) => self.diamond(from, depth),
             Some(2) => self.alternatives(from, depth),
@@ -153,6 +251,8 @@ impl Maker<'_> {
             Some(4) => self.looped(from),
             Some(5) => self.unequal(from),
             Some(6) => self.early_end(from),
+            Some(7) => self.partial(from, depth),
+            Some(8) => self.gated(from),
             _ => self.straight(from),
         }
     }
@@ -236,8 +336,70 @@ impl Maker<'_> {
         let target = self.node();
         self.direct(short, wire(target));
         self.direct(longer, wire(target));
-        self.topology.nodes[target.index()].any = true;
+        let each = self.rng.chance(500);
+        let spec = &mut self.topology.nodes[target.index()];
+        (spec.any, spec.deferred) = (each, !each);
         target
+    }
+
+    /// A join with arms that a branch can leave out.
+    fn partial(&mut self, from: NodeIx, depth: usize) -> NodeIx {
+        let certain = self.straight(from);
+        let mut sources = vec![(certain, false)];
+        for _ in 0..self.rng.between(1, 2) {
+            let arm = self.node();
+            let tail = if depth > 0 && self.rng.chance(400) { self.segment(arm, depth - 1) } else { arm };
+            sources.push((tail, true));
+            let elsewhere = if self.rng.chance(500) { END } else { wire(self.straight_end()) };
+            self.choice(from, false, vec![(false, vec![wire(arm)]), (false, vec![elsewhere])]);
+        }
+        let target = self.joined(sources.iter().map(|(source, _)| *source).collect());
+        if let Some(join) = self.topology.joins.last_mut() {
+            for (source, (_, optional)) in join.sources.iter_mut().zip(&sources) {
+                source.optional = *optional;
+            }
+        }
+        target
+    }
+
+    /// A gate that sends the run back to one of several nodes.
+    fn gated(&mut self, from: NodeIx) -> NodeIx {
+        let worker = self.straight(from);
+        let judged = if self.rng.chance(500) { self.straight(worker) } else { worker };
+        let next = self.node();
+        let mut blamed = vec![worker];
+        if self.rng.chance(400) {
+            blamed.extend(self.spine.first());
+        }
+        let given_up = if self.rng.chance(300) { END } else { wire(next) };
+        let mut variants = vec![(false, vec![wire(next)]), (false, vec![given_up])];
+        variants.extend(blamed.iter().map(|node| (false, vec![wire(*node)])));
+        let keeps = self.rng.chance(700);
+        let heeds = self.rng.chance(300);
+        let (script, branch) = (self.script, self.topology.nodes[judged.index()].branches.len());
+        let rule = GateRule {
+            judge: Arc::new(|_| Judgement { score: 1.0, critique: String::new(), blamed: None }),
+            pass_at: 0.8,
+            attempts: self.rng.between(1, 4) as u32,
+            plateau: self.rng.chance(400).then_some(self.rng.between(1, 2) as u32),
+            stop: heeds.then(|| -> StopFn {
+                Arc::new(move |state| {
+                    state.downcast_ref::<SimState>().is_some_and(|state| script.forbids(judged, state))
+                })
+            }),
+            keep: if keeps { vec!["last".to_owned(), "mark".to_owned()] } else { Vec::new() },
+        };
+        let rule = script.gate(judged, branch, blamed.len() as u16, rule);
+        let spec = &mut self.topology.nodes[judged.index()];
+        spec.branches.push(BranchSpec { decide: Decide::Gate(rule), variants: wirings(variants) });
+        next
+    }
+
+    /// A node of its own that ends its path.
+    fn straight_end(&mut self) -> NodeIx {
+        let node = self.node();
+        self.direct(node, END);
+        node
     }
 
     fn early_end(&mut self, from: NodeIx) -> NodeIx {
@@ -256,7 +418,7 @@ fn wirings(variants: Vec<(bool, Vec<Wire>)>) -> Vec<VariantWiring> {
 fn add_branch(spec: &mut NodeSpec, node: NodeIx, script: Script, variants: Vec<(bool, Vec<Wire>)>) {
     let each = variants.iter().map(|(each, _)| *each).collect();
     let decide = script.branch_function(node, spec.branches.len(), each);
-    spec.branches.push(BranchSpec { decide, variants: wirings(variants) });
+    spec.branches.push(BranchSpec { decide: Decide::Route(decide), variants: wirings(variants) });
 }
 
 /// Adds edges that nobody planned, as long as the checks accept the graph.

@@ -1,7 +1,10 @@
 //! What simulated nodes do: pure functions of the node, the activation, its input and the state that it sees. How
 //! often a node is run, and in which order nodes finish, changes nothing about what it returns.
 
-use statewright_engine_core::graph::BranchFn;
+use std::any::Any;
+use std::sync::Arc;
+
+use statewright_engine_core::graph::{BranchFn, GateRule, Judgement};
 use statewright_engine_core::{ActivationId, Decision, NodeIx, Payload, Payloads, State};
 
 use crate::rng::{digest, mix};
@@ -82,6 +85,12 @@ impl Script {
         self.hash(visit, 2) % 1000
     }
 
+    /// Whether this activation fails for good if its node has an error handler, and what the handler is told then.
+    pub fn fails(&self, visit: &Visit<'_>) -> Option<u64> {
+        let hash = self.hash(visit, 7);
+        hash.is_multiple_of(3).then_some((hash >> 8) % 50)
+    }
+
     /// What the node writes; `answer` is what it was told, if it asked.
     pub fn update(&self, visit: &Visit<'_>, answer: Option<u64>) -> SimStateUpdate {
         let hash = mix(&[self.hash(visit, 3), answer.map_or(0, |answer| answer + 1)]);
@@ -143,12 +152,36 @@ impl Script {
 
     /// The same for the engine.
     pub fn branch_function(self, node: NodeIx, branch: usize, each: Vec<bool>) -> BranchFn {
-        std::sync::Arc::new(move |state| {
+        Arc::new(move |state| {
             let default = SimState::default();
             let state = state.downcast_ref::<SimState>().unwrap_or(&default);
             let (variant, carried) = self.branch(node, branch, state, &each);
             carried.decision(variant)
         })
+    }
+
+    /// What a gate thinks of a state: a score, and which of so many variants is to blame, if any.
+    pub fn judge(&self, node: NodeIx, branch: usize, state: &SimState, blamed: u16) -> (f64, Option<u16>) {
+        let hash = mix(&[self.seed, 7, u64::from(node.0), branch as u64, digest(state)]);
+        let variant = ((hash >> 8) % u64::from(blamed.max(1))) as u16;
+        ((hash % 8) as f64 / 8.0, (!(hash >> 16).is_multiple_of(9)).then_some(variant))
+    }
+
+    /// Whether a gate that heeds its state may go on.
+    pub fn forbids(&self, node: NodeIx, state: &SimState) -> bool {
+        mix(&[self.seed, 8, u64::from(node.0), digest(state)]).is_multiple_of(6)
+    }
+
+    /// A rule that judges so.
+    pub fn gate(self, node: NodeIx, branch: usize, blamed: u16, rule: GateRule) -> GateRule {
+        let judge = move |state: &(dyn Any + Send + Sync)| {
+            let default = SimState::default();
+            let state = state.downcast_ref::<SimState>().unwrap_or(&default);
+            let (score, variant) = self.judge(node, branch, state, blamed);
+            let blamed = variant.map(|variant| Carried::Nothing.decision(variant));
+            Judgement { score, critique: format!("{score}"), blamed }
+        };
+        GateRule { judge: Arc::new(judge), ..rule }
     }
 
     /// The input of a run.

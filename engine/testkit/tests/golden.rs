@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use statewright_engine_core::graph::{BranchSpec, JoinSpec, NodeSpec};
+use statewright_engine_core::graph::{BranchSpec, Decide, JoinSpec, NodeSpec};
 use statewright_engine_core::journal::FORMAT;
 use statewright_engine_core::{
     Action, Decision, Entry, EntryKind, Event, Execution, Failure, FailureKind, Limits, NodeIx, Options,
@@ -51,14 +51,14 @@ fn plan() -> Arc<Plan> {
         Some(vec![variant("Search", true, vec![wire(1)]), variant("Skip", false, vec![wire(2)])]);
     topology.nodes[1].edges.push(wire(2));
     topology.nodes[2].edges.extend([wire(3), wire(4)]);
-    topology.joins.push(JoinSpec { target: wire(5), sources: vec![wire(3), wire(4)] });
+    topology.joins.push(JoinSpec::all(wire(5), [wire(3), wire(4)]));
     let decide = Arc::new(|state: &(dyn std::any::Any + Send + Sync)| {
         let tokens = state.downcast_ref::<Golden>().map_or(0, |state| state.tokens);
         Decision { variant: u16::from(tokens > 10), payloads: Payloads::None }
     });
     let back = Wire { at_most: Some(1), ..wire(2) };
     let variants = vec![variant("Again", false, vec![back]), variant("Enough", false, vec![END])];
-    topology.nodes[5].branches.push(BranchSpec { decide, variants });
+    topology.nodes[5].branches.push(BranchSpec { decide: Decide::Route(decide), variants });
     Arc::new(topology.compile().unwrap())
 }
 
@@ -109,7 +109,7 @@ impl Recorder {
                         execution.handle(self.now, Event::Persisted { seq }).unwrap();
                     }
                     Action::Run(task) => running.push(task),
-                    Action::Emit(_) => {}
+                    Action::Emit(_) | Action::SetTimer { .. } => {}
                     Action::Stop(outcome) => return outcome,
                 }
             }
@@ -134,7 +134,7 @@ impl Recorder {
                 if !std::mem::replace(&mut self.failed, true) {
                     let mut failure = Failure::new("SW-X242", FailureKind::Transient, "the line is dead");
                     failure.details.push("connection reset".to_owned());
-                    return Event::Failed { activation, attempt, failure };
+                    return Event::Failed { activation, attempt, failure, draw: 0 };
                 }
                 Golden::update()
                     .notes(format!("about {}", task.input.read::<String>().unwrap()))

@@ -19,6 +19,9 @@ fn ten_thousand_histories_keep_every_promise() {
     assert!(total(|h| h.prefixes) > 5_000, "too few prefixes were compared");
     assert!(total(|h| h.cancels) > 100, "too few runs were cancelled");
     assert!(total(|h| h.executions) > 50_000, "too few executions");
+    assert!(total(|h| h.handled) > 500, "too few error handlers ran");
+    assert!(total(|h| h.looped) > 500, "too few crash loops");
+    assert!(total(|h| h.retries) > 5_000, "too few attempts were tried again");
 }
 
 fn all(seeds: impl Iterator<Item = u64>) -> Vec<History> {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use statewright_engine_core::graph::{BranchSpec, Format, JoinSpec, NodeSpec};
+use statewright_engine_core::graph::{BranchSpec, Decide, Format, JoinSpec, NodeSpec};
 use statewright_engine_core::{
     Action, Event, Execution, Journaling, NodeIx, Observe, Options, Outcome, Plan, State, Task, Topology,
     TypedCell, UpdateValue, VariantWiring, Wire,
@@ -44,7 +44,7 @@ impl Shape {
                     .map(|(v, wire)| VariantWiring { label: LABELS[v], each: false, wires: vec![*wire] })
                     .collect();
                 let decide = SCRIPT.branch_function(NodeIx(from as u32), 0, vec![false; variants.len()]);
-                topology.nodes[from].branches.push(BranchSpec { decide, variants });
+                topology.nodes[from].branches.push(BranchSpec { decide: Decide::Route(decide), variants });
             } else {
                 topology.nodes[from].edges = wires;
             }
@@ -60,8 +60,7 @@ impl Shape {
                 for from in &sources {
                     topology.nodes[*from].edges.retain(|edge| edge.node != Some(NodeIx(to as u32)));
                 }
-                let sources = sources.into_iter().map(wire).collect();
-                topology.joins.push(JoinSpec { target: wire(to), sources });
+                topology.joins.push(JoinSpec::all(wire(to), sources.into_iter().map(wire)));
             }
         }
         topology

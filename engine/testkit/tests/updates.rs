@@ -119,9 +119,9 @@ fn written_to_nothing_is_not_the_same_as_not_written() {
     #[derive(State, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
     struct Note {
         text: Option<String>,
-        r#type: Option<Option<u8>>,
+        r#type: Option<u8>,
     }
-    let mut state = Note { text: Some("old".to_owned()), r#type: Some(Some(1)) };
+    let mut state = Note { text: Some("old".to_owned()), r#type: Some(1) };
     for (update, text) in [(Note::update(), Some("old")), (Note::update().clear_text(), None)] {
         let bytes = rmp_serde::to_vec_named(&update).unwrap();
         let back: NoteUpdate = rmp_serde::from_slice(&bytes).unwrap();

@@ -47,7 +47,7 @@ pub(crate) trait WithDocs {
 impl WithDocs for Services {
     fn with_docs(self) -> Services {
         let index = DocsIndex::open(&docs_folder()).expect("the folder of the tests");
-        Services { docs: Some(Arc::new(index)), ..self }
+        Services { docs: Some(index.into()), ..self }
     }
 }
 
@@ -55,6 +55,7 @@ impl WithDocs for Services {
 pub(crate) struct Ran<S> {
     pub(crate) visited: Vec<String>,
     pub(crate) items: Vec<Item>,
+    pub(crate) restored: bool,
     pub(crate) end: RunReport<S>,
 }
 
@@ -68,9 +69,13 @@ impl<S: Pipeline> Ran<S> {
         self.visited.join(" ")
     }
 
-    /// The text that a viewer shows at the end: what was streamed since the last reset.
+    /// The text that a viewer shows at the end: what was streamed since the last reset, or the answer itself if a gate
+    /// put an earlier draft back.
     pub(crate) fn shown(&self) -> String {
         let mut shown = String::new();
+        if self.restored {
+            return self.report().answer;
+        }
         for item in &self.items {
             match &*item.kind {
                 "attempt_reset" => shown.clear(),
@@ -86,13 +91,14 @@ pub(crate) async fn run<S: Pipeline>(graph: &Graph<S>, question: &str) -> Ran<S>
     let mut run = graph.runner().start("t", S::ask(question));
     let mut events = run.events();
     let end = run.await.expect("a run that can be driven");
-    let (mut visited, mut items) = (Vec::new(), Vec::new());
+    let (mut visited, mut items, mut restored) = (Vec::new(), Vec::new(), false);
     while let Some(event) = events.next().await {
         match event {
             RunEvent::NodeStarted { node, .. } => visited.push(graph.plan().node_name(node).to_owned()),
             RunEvent::Item(item) => items.push(item),
+            RunEvent::Judged(round) => restored |= round.restored.is_some(),
             _ => {}
         }
     }
-    Ran { visited, items, end }
+    Ran { visited, items, restored, end }
 }

@@ -96,6 +96,36 @@ impl Corpus {
         }
         Ok(corpus)
     }
+
+    /// Whether there is text below `folder`, without reading more files than it takes to know.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load) with [`BadFiles::Report`].
+    pub fn check(folder: &Path) -> Result<(), ContextError> {
+        check_folder(folder)?;
+        let name = Arc::from("");
+        let has_text = |entry: DirEntry| {
+            is_markdown(entry.path())
+                && entry.file_type().is_file()
+                && read(entry.path(), "").is_ok_and(|text| !chunk::chunks(&name, &text).is_empty())
+        };
+        let walk = WalkDir::new(folder).max_depth(MAX_DEPTH).into_iter();
+        let entries = walk.filter_entry(|entry| !is_hidden(entry)).take(MAX_ENTRIES);
+        if entries.flatten().any(has_text) {
+            return Ok(());
+        }
+        // Without text there is little to load, and loading knows what is wrong with each file.
+        Self::load(folder, BadFiles::Report).map(drop)
+    }
+}
+
+fn is_hidden(entry: &DirEntry) -> bool {
+    entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+fn is_markdown(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("md"))
 }
 
 fn check_folder(folder: &Path) -> Result<(), ContextError> {
@@ -122,8 +152,6 @@ fn nothing_to_search(folder: &Path, report: &LoadReport) -> ContextError {
 
 /// The Markdown files below a folder with their names, sorted, and what could not be listed.
 fn list(folder: &Path) -> (Vec<(String, PathBuf)>, Vec<ContextError>) {
-    let is_hidden =
-        |entry: &DirEntry| entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
     let is_inner_link = |entry: &DirEntry| entry.depth() > 0 && entry.path_is_symlink();
     let walk = WalkDir::new(folder).max_depth(MAX_DEPTH).sort_by_file_name();
     let (mut files, mut problems) = (Vec::new(), Vec::new());
@@ -141,7 +169,7 @@ fn list(folder: &Path) -> (Vec<(String, PathBuf)>, Vec<ContextError>) {
                 continue;
             }
         };
-        let is_markdown = entry.path().extension().is_some_and(|e| e.eq_ignore_ascii_case("md"));
+        let is_markdown = is_markdown(entry.path());
         match name_of(folder, entry.path()) {
             // A link to anything that is surely not Markdown would only be noise.
             Ok(file) if is_inner_link(&entry) && (is_markdown || entry.path().is_dir()) => {

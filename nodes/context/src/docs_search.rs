@@ -65,6 +65,15 @@ impl DocsIndex {
         Corpus::load(folder, BadFiles::Refuse).map(Self::new)
     }
 
+    /// Whether [`open`](Self::open) would find text, without reading more files than it takes to know.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn check(folder: &Path) -> Result<(), ContextError> {
+        Corpus::check(folder)
+    }
+
     /// Indexes a corpus.
     #[must_use]
     pub fn new(corpus: Corpus) -> Self {

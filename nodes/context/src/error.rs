@@ -5,7 +5,7 @@ use crate::corpus::{MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL
 /// Why documents could not be read or a citation does not resolve.
 ///
 /// Paths are shown as the caller gave them, or relative to the folder with `/`.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContextError {
     /// The folder is missing, or it is a file.

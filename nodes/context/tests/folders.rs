@@ -54,6 +54,7 @@ fn a_missing_folder_and_a_file_are_refused() {
 fn one_bad_file_does_not_hide_the_others() {
     let large = vec![b'a'; usize::try_from(MAX_FILE_BYTES).expect("fits") + 1];
     let folder = folder(&[("bad.md", b"ab\xff\xfe"), ("good.md", b"good text"), ("large.md", &large)]);
+    DocsIndex::check(folder.path()).expect("the good one is enough");
     let index = DocsIndex::open(folder.path()).expect("an index");
     assert_eq!(index.search("text", 3).len(), 1);
     let skipped: Vec<_> = index.report().skipped.iter().map(|e| (e.code(), e.to_string())).collect();
@@ -74,6 +75,7 @@ fn a_folder_without_text_is_an_error_that_says_why() {
         let (number, message) = code(DocsIndex::open(folder.path()));
         assert_eq!(number, "SW-N316");
         assert!(message.contains(reason), "{message}");
+        assert_eq!(code(DocsIndex::check(folder.path())), (number, message), "known before it is opened");
     }
 }
 

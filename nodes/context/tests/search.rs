@@ -1,5 +1,7 @@
 //! What a search finds first, and what fits into a budget.
 
+#![expect(clippy::expect_used, reason = "a helper of a test fails the test")]
+
 use proptest::prelude::*;
 use statewright_nodes_context::bm25::{Bm25, Entry};
 use statewright_nodes_context::corpus::Corpus;

@@ -3,33 +3,45 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
+use super::gates::{Gates, Judged};
+use super::joins::{self, Joins};
 use super::slot::{Progress, Slot};
 use super::types::Limits;
 use crate::cell::StateCell;
-use crate::failure::Failure;
-use crate::graph::{Plan, PlanVariant};
+use crate::failure::{Failure, NodeFailure};
+use crate::graph::{Decide, JoinMode, Plan, PlanNode, PlanVariant};
 use crate::ids::{EdgeIx, NodeIx};
-use crate::journal::{Arrival, Branched, Crossing, Token};
+use crate::journal::{Branched, Critique, Crossing, JoinChange};
 use crate::payload::Payload;
-use crate::route::Payloads;
+use crate::route::{Decision, Payloads};
 
 /// What was decided at the end of a superstep. The vectors are kept from step to step, so that a chain allocates none.
 #[derive(Debug, Default)]
 pub(super) struct Advance {
     pub(super) next: Vec<Slot>,
     pub(super) branches: Vec<Branched>,
-    pub(super) arrivals: Vec<Arrival>,
+    pub(super) joins: Vec<JoinChange>,
+    /// What gates decided, before the edges are taken.
+    pub(super) gates: Vec<Judged>,
     pub(super) crossings: Vec<Crossing>,
     pub(super) taken: Vec<EdgeIx>,
     pub(super) exhausted: Option<EdgeIx>,
+    /// Tokens of this superstep, by join.
+    came: Vec<(u32, NodeIx)>,
+    /// Nodes that were fanned out to with nothing to do.
+    passed: Vec<NodeIx>,
 }
 
 impl Advance {
     pub(super) fn clear(&mut self) {
         self.next.clear();
         self.branches.clear();
-        self.arrivals.clear();
+        self.joins.clear();
+        self.gates.clear();
+        self.came.clear();
+        self.passed.clear();
         self.crossings.clear();
         self.taken.clear();
         self.exhausted = None;
@@ -39,26 +51,22 @@ impl Advance {
 /// What lasts over supersteps and is changed by an advance.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// What waits at each join.
-    pub(super) joins: Vec<Vec<Token>>,
+    /// What waits at joins.
+    pub(super) joins: Joins,
+    /// The rounds of gates. They are counted while gates judge, not when an advance is applied.
+    pub(super) gates: Gates,
     /// How often each edge was taken in this run; only bounded edges are counted.
     pub(super) crossed: Vec<u32>,
 }
 
 impl Counters {
     pub(super) fn for_plan(plan: &Plan) -> Self {
-        Self { joins: vec![Vec::new(); plan.joins.len()], crossed: vec![0; plan.edges.len()] }
+        Self { joins: Joins::default(), gates: Gates::default(), crossed: vec![0; plan.edges.len()] }
     }
 
     /// Applies what an advance, present or recorded, decided.
-    pub(super) fn apply(&mut self, arrivals: &[Arrival], crossings: &[Crossing]) {
-        for arrival in arrivals {
-            let Some(join) = self.joins.get_mut(arrival.join as usize) else { continue };
-            match &arrival.token {
-                Some(token) => join.push(token.clone()),
-                None => join.clear(),
-            }
-        }
+    pub(super) fn apply(&mut self, joins: &[JoinChange], crossings: &[Crossing]) {
+        self.joins.apply(joins);
         for crossing in crossings {
             if let Some(count) = self.crossed.get_mut(crossing.edge.index()) {
                 *count = crossing.count;
@@ -74,7 +82,7 @@ pub(super) fn begin(
     limits: &Limits,
     out: &mut Advance,
 ) -> Result<(), Failure> {
-    let mut step = Step { plan, counters, out };
+    let mut step = Step { plan, counters, out, critique: None };
     for edge in &plan.start {
         step.take(*edge, Payload::Unit);
     }
@@ -90,39 +98,25 @@ pub(super) fn advance(
     cell: &dyn StateCell,
     out: &mut Advance,
 ) -> Result<(), Failure> {
-    let mut step = Step { plan, counters, out };
+    let mut step = Step { plan, counters, out, critique: None };
     let mut previous = None;
     for slot in slots {
         let node = &plan.nodes[slot.node.index()];
+        if let Progress::Handled(failure) = &slot.progress {
+            step.take_error_edges(node, failure, slot.attempts);
+            continue;
+        }
         if let Progress::Finished { decision: Some(decision), .. } = &slot.progress {
             let variant = node.route.get(usize::from(decision.variant)).ok_or_else(|| unwired(&node.name))?;
             step.take_variant(variant, &decision.payloads);
         }
         // Plain edges and branches lead on once for a node, however many activations of it there were.
-        if previous == Some(slot.node) {
-            continue;
-        }
-        previous = Some(slot.node);
-        for edge in &node.direct {
-            step.take(*edge, Payload::Unit);
-        }
-        if node.branches.is_empty() {
-            continue;
-        }
-        let state = cell.snapshot();
-        for (number, branch) in node.branches.iter().enumerate() {
-            let chosen = catch_unwind(AssertUnwindSafe(|| (branch.decide)(state.as_ref())))
-                .map_err(|panic| branch_panic(&node.name, panic.as_ref()))?;
-            let variant =
-                branch.variants.get(usize::from(chosen.variant)).ok_or_else(|| unwired(&node.name))?;
-            step.out.branches.push(Branched {
-                node: slot.node,
-                branch: number as u16,
-                variant: chosen.variant,
-            });
-            step.take_variant(variant, &chosen.payloads);
+        if previous != Some(slot.node) {
+            previous = Some(slot.node);
+            step.leave(slot.node, cell)?;
         }
     }
+    step.pass(cell)?;
     step.finish(limits)
 }
 
@@ -130,14 +124,77 @@ struct Step<'a> {
     plan: &'a Plan,
     counters: &'a Counters,
     out: &'a mut Advance,
+    /// Why a gate sends the run back, while its edges are taken.
+    critique: Option<Arc<Critique>>,
 }
 
 impl Step<'_> {
+    /// Takes the plain edges of a node and what its branches choose.
+    fn leave(&mut self, ix: NodeIx, cell: &dyn StateCell) -> Result<(), Failure> {
+        let plan = self.plan;
+        let node = &plan.nodes[ix.index()];
+        for edge in &node.direct {
+            self.take(*edge, Payload::Unit);
+        }
+        if node.branches.is_empty() {
+            return Ok(());
+        }
+        let state = cell.snapshot();
+        for (number, branch) in node.branches.iter().enumerate() {
+            let number = number as u16;
+            let chosen = match &branch.decide {
+                Decide::Route(decide) => catch_unwind(AssertUnwindSafe(|| decide(state.as_ref())))
+                    .map_err(|panic| branch_panic(&node.name, panic.as_ref()))?,
+                Decide::Gate(_) => self.judged(ix, number).ok_or_else(|| unwired(&node.name))?,
+            };
+            let variant =
+                branch.variants.get(usize::from(chosen.variant)).ok_or_else(|| unwired(&node.name))?;
+            self.out.branches.push(Branched { node: ix, branch: number, variant: chosen.variant });
+            self.take_variant(variant, &chosen.payloads);
+            self.critique = None;
+        }
+        Ok(())
+    }
+
+    /// What a gate decided; until the variant is taken, what is scheduled is told why.
+    fn judged(&mut self, node: NodeIx, branch: u16) -> Option<Decision> {
+        let found = |judged: &&mut Judged| judged.round.node == node && judged.round.branch == branch;
+        let judged = self.out.gates.iter_mut().find(found)?;
+        self.critique = judged.critique.take();
+        Some(Decision { variant: judged.round.variant, payloads: std::mem::take(&mut judged.payloads) })
+    }
+
+    /// A fan-out of nothing goes on behind its target, as a loop over an empty list does. A target that returns a
+    /// route cannot be passed, since nobody chose where it leads; that path ends.
+    fn pass(&mut self, cell: &dyn StateCell) -> Result<(), Failure> {
+        let mut place = 0;
+        while let Some(node) = self.out.passed.get(place).copied() {
+            let again = self.out.passed[..place].contains(&node);
+            place += 1;
+            let runs = self.out.next.iter().any(|slot| slot.node == node);
+            if !again && !runs && self.plan.nodes[node.index()].is_passable() {
+                self.leave(node, cell)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A node that failed for good leads to its error handler and nowhere else.
+    fn take_error_edges(&mut self, node: &PlanNode, failure: &Failure, attempts: u32) {
+        let told = NodeFailure::new(&node.name, failure, attempts);
+        for edge in &node.on_error {
+            self.take(*edge, Payload::live(told.clone()));
+        }
+    }
+
     fn take_variant(&mut self, variant: &PlanVariant, payloads: &Payloads) {
         for edge in &variant.edges {
             match payloads {
                 Payloads::None => self.take(*edge, Payload::Unit),
                 Payloads::One(payload) => self.take(*edge, payload.clone()),
+                Payloads::Each(payloads) if payloads.is_empty() => {
+                    self.out.passed.extend(self.plan.edges[edge.index()].target);
+                }
                 Payloads::Each(payloads) => {
                     for payload in payloads {
                         self.take(*edge, payload.clone());
@@ -154,15 +211,20 @@ impl Step<'_> {
             self.cross(ix, most);
         }
         let Some(target) = edge.target else { return };
-        match (edge.join, edge.source) {
-            (Some(join), Some(source)) => {
-                let token = Token { source, dead: false, scope: Vec::new() };
-                self.out.arrivals.push(Arrival { join, token: Some(token) });
-            }
-            // Several plain edges into one node in one superstep are one activation of it.
-            _ if input.is_unit()
-                && self.out.next.iter().rev().any(|s| s.node == target && s.input.is_unit()) => {}
-            _ => self.out.next.push(Slot::new(target, input)),
+        let Some(join) = edge.join else { return self.schedule(target, input) };
+        // At a deferred node it does not matter which way a token came.
+        let quiet = self.plan.joins[join as usize].mode == JoinMode::Quiet;
+        self.out.came.push((join, edge.source.filter(|_| !quiet).unwrap_or(target)));
+    }
+
+    /// Several plain edges into one node in one superstep are one activation of it.
+    fn schedule(&mut self, target: NodeIx, input: Payload) {
+        let known = |slot: &&mut Slot| slot.node == target && slot.input.is_unit();
+        let known = self.out.next.iter_mut().rev().find(known).filter(|_| input.is_unit());
+        match known {
+            Some(known) if known.critique.is_none() => known.critique.clone_from(&self.critique),
+            Some(_) => {}
+            None => self.out.next.push(Slot { critique: self.critique.clone(), ..Slot::new(target, input) }),
         }
     }
 
@@ -185,7 +247,7 @@ impl Step<'_> {
     }
 
     fn finish(mut self, limits: &Limits) -> Result<(), Failure> {
-        self.fire_joins();
+        self.run_joins();
         if self.out.next.len() > limits.frontier {
             return Err(Failure::permanent(
                 "SW-X221",
@@ -203,22 +265,15 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn fire_joins(&mut self) {
-        if self.out.arrivals.is_empty() {
+    fn run_joins(&mut self) {
+        if self.out.came.is_empty() && self.counters.joins.is_empty() {
             return;
         }
-        for (number, join) in self.plan.joins.iter().enumerate() {
-            let number = number as u32;
-            let waiting = self.counters.joins.get(number as usize).map_or(&[][..], Vec::as_slice);
-            let arrived = self.out.arrivals.iter().filter(|arrival| arrival.join == number);
-            let arrived: Vec<NodeIx> =
-                arrived.filter_map(|a| a.token.as_ref()).chain(waiting).map(|token| token.source).collect();
-            if join.sources.iter().all(|source| arrived.contains(source)) {
-                self.out.arrivals.push(Arrival { join: number, token: None });
-                if !self.out.next.iter().any(|slot| slot.node == join.target && slot.input.is_unit()) {
-                    self.out.next.push(Slot::new(join.target, Payload::Unit));
-                }
-            }
+        let mut next: Vec<NodeIx> = self.out.next.iter().map(|slot| slot.node).collect();
+        next.dedup();
+        let Advance { came, joins, .. } = &mut *self.out;
+        for target in joins::decide(self.plan, &self.counters.joins, came, &next, joins) {
+            self.schedule(target, Payload::Unit);
         }
     }
 }

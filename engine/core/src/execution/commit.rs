@@ -5,13 +5,13 @@ use serde_bytes::Bytes;
 use super::slot::Progress;
 use super::types::{EntryKind, Journaling, Notice, Observe, Refused};
 use super::writer::{self, HotBody, HotCommit};
-use super::{Execution, Gated, advance, fold};
+use super::{Execution, Gated, advance, fold, gates};
 use crate::failure::Failure;
 use crate::ids::ActivationId;
 use crate::journal;
 
 impl Execution {
-    /// Folds and advances; on an error the failure, and the cell may be half folded.
+    /// Folds, judges and advances; on an error the failure, and the cell may be half folded.
     pub(super) fn try_commit(&mut self) -> Result<(), Failure> {
         fold::check_conflicts(&self.plan, self.cell.as_ref(), &self.slots)?;
         let references = match self.options.journaling {
@@ -25,6 +25,8 @@ impl Execution {
         self.half_folded = true;
         fold::fold(&self.plan, self.cell.as_mut(), references, &mut self.slots)?;
         self.advance.clear();
+        let (gates, judged) = (&mut self.counters.gates, &mut self.advance.gates);
+        gates::judge(&self.plan, gates, &self.slots, self.cell.as_mut(), judged)?;
         advance::advance(
             &self.plan,
             &self.counters,
@@ -122,6 +124,10 @@ impl Execution {
     /// A superstep is over and its successor is decided.
     pub(super) fn committed(&mut self, now_ms: u64) -> Result<(), Refused> {
         let (superstep, seq) = (self.superstep, if self.journals() { self.last_seq() } else { 0 });
+        for place in 0..self.advance.gates.len() {
+            let round = self.advance.gates[place].round.clone();
+            self.emit(|_| Notice::Judged { round });
+        }
         self.emit(|_| Notice::Committed { superstep, seq });
         self.enter(superstep + 1);
         if self.journals() && (self.writer.snapshot_due(&self.options) || self.writer.references.incomplete) {
@@ -133,7 +139,7 @@ impl Execution {
     /// Makes the advance the present superstep.
     pub(super) fn enter(&mut self, superstep: u64) {
         self.superstep = superstep;
-        self.counters.apply(&self.advance.arrivals, &self.advance.crossings);
+        self.counters.apply(&self.advance.joins, &self.advance.crossings);
         self.exhausted = self.advance.exhausted;
         std::mem::swap(&mut self.slots, &mut self.advance.next);
         self.advance.next.clear();
@@ -155,21 +161,29 @@ impl Execution {
     }
 
     pub(super) fn run_ready(&mut self) {
-        let observed = self.options.observe != Observe::Nothing;
+        let limited = self.lanes.limit || self.slots.len() > self.options.limits.at_once;
         for place in 0..self.slots.len() {
-            let slot = &mut self.slots[place];
-            if !matches!(slot.progress, Progress::Ready) {
+            if !matches!(self.slots[place].progress, Progress::Ready) {
                 continue;
             }
-            slot.progress = Progress::Running;
-            self.running += 1;
-            slot.attempts += 1;
-            let activation = ActivationId { superstep: self.superstep, index: place as u32 };
-            let (node, attempt) = (slot.node, slot.attempts);
-            if observed {
-                self.emit(|_| Notice::NodeStarted { activation, node, attempt });
+            if limited {
+                self.lanes.hold(self.slots[place].node, place as u32);
+            } else {
+                self.begin(place as u32);
             }
-            self.gate(Gated::Run(place as u32));
         }
+        self.run_held();
+    }
+
+    pub(super) fn begin(&mut self, place: u32) {
+        let slot = &mut self.slots[place as usize];
+        slot.progress = Progress::Running;
+        self.running += 1;
+        slot.attempts += 1;
+        let activation = ActivationId { superstep: self.superstep, index: place };
+        let (node, attempt) = (slot.node, slot.attempts);
+        self.lanes.enter(node);
+        self.emit(|_| Notice::NodeStarted { activation, node, attempt });
+        self.gate(Gated::Run(place));
     }
 }

@@ -8,7 +8,7 @@ use serde_bytes::{ByteBuf, Bytes};
 
 use super::advance::{self, Counters, panic_text};
 use super::slot::{Progress, Slot};
-use super::types::{EntryKind, Journaling, Notice, Observe, Outcome, Refused};
+use super::types::{EntryKind, Journaling, Notice, Observe, Outcome, Refused, Status};
 use super::writer::{self, HotBody, HotCommit, HotOpened, HotTable};
 use super::{Execution, Gated};
 use crate::cell::UpdateValue;
@@ -59,6 +59,7 @@ impl Execution {
         }
         self.half_folded = false;
         self.driving = true;
+        self.driven = true;
         self.draining = false;
         self.emit(|_| Notice::RunOpened { run, resumed: false });
         self.enter(superstep);
@@ -72,23 +73,32 @@ impl Execution {
         let granted: Vec<_> = edges
             .filter(|edge| bounded(edge).is_some_and(|most| self.counters.crossed[edge.index()] > most))
             .collect();
-        self.write(now_ms, || Body::Resumed { granted: granted.clone() })?;
-        self.take_up(&granted);
+        let failed = |slot: &Slot| matches!(slot.progress, Progress::Failed(_));
+        let keeps_failed =
+            self.slots.iter().any(failed) && !matches!(self.status(), Status::Stopped(Outcome::Failed(_)));
+        let crashed = self.crashed(now_ms);
+        let record = || Body::Resumed { granted: granted.clone(), keeps_failed, crashed: crashed.clone() };
+        self.write(now_ms, record)?;
+        self.take_up(&granted, keeps_failed);
+        self.count_crashes(&crashed);
         self.driving = true;
+        self.driven = true;
         self.draining = false;
         if let Some(run) = self.run.clone() {
             self.emit(|_| Notice::RunOpened { run, resumed: true });
         }
+        self.tell_crashes(crashed);
         if self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
             // The last commit failed and its cause may be mended in this build.
             self.commit_again(now_ms)
         } else {
+            self.wait_on(now_ms);
             self.go_on(now_ms)
         }
     }
 
     /// What a resume changes, live and in recovery alike.
-    pub(super) fn take_up(&mut self, granted: &[EdgeIx]) {
+    pub(super) fn take_up(&mut self, granted: &[EdgeIx], keeps_failed: bool) {
         for edge in granted {
             if let Some(count) = self.counters.crossed.get_mut(edge.index()) {
                 *count = 1;
@@ -98,8 +108,14 @@ impl Execution {
         self.drained = false;
         self.commit_failure = None;
         for slot in &mut self.slots {
-            if matches!(slot.progress, Progress::Failed(_) | Progress::Running) {
-                slot.progress = Progress::Ready;
+            match slot.progress {
+                Progress::Running => slot.progress = Progress::Ready,
+                // Somebody wants it tried again: with everything that its policy allows.
+                Progress::Failed(_) if !keeps_failed => {
+                    slot.progress = Progress::Ready;
+                    slot.tries = None;
+                }
+                _ => {}
             }
         }
         self.count_unsettled();
@@ -122,13 +138,13 @@ impl Execution {
             let encoded = self.encode_update(&update, &mut stored);
             if let Err(failure) = encoded.and_then(|()| self.route_fits(decision.as_ref(), stored.len())) {
                 self.writer.scratch = stored;
-                return self.failed(now_ms, activation, attempt, failure);
+                return self.failed(now_ms, activation, attempt, failure, 0);
             }
         }
         let seq = if self.journals() { self.writer.next_seq } else { 0 };
         let index = activation.index as usize;
         self.slots[index].progress = Progress::Finished { update, decision, seq };
-        self.leave_running();
+        self.leave_running(activation.index);
         let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
         let committed = complete.then(|| self.try_commit());
         let written = self.write_finished(now_ms, activation.index, attempt, &stored, committed);
@@ -147,18 +163,29 @@ impl Execution {
         activation: ActivationId,
         attempt: u32,
         failure: Failure,
+        draw: u32,
     ) -> Result<(), Refused> {
         if !self.is_running(activation, attempt) {
             return Ok(());
         }
         let index = activation.index;
         let failure = failure.bounded();
-        self.write(now_ms, || Body::Failed { index, attempt, failure: failure.clone() })?;
+        let retry = self.retry(index, &failure, now_ms, draw);
+        let handled = retry.is_none() && self.has_handler(index);
+        let record = || Body::Failed { index, attempt, failure: failure.clone(), retry, handled };
+        self.write(now_ms, record)?;
         let slot = &mut self.slots[index as usize];
-        slot.progress = Progress::Failed(Box::new(failure.clone()));
+        slot.fail(failure.clone(), retry, handled);
         let node = slot.node;
-        self.leave_running();
-        self.emit(|_| Notice::NodeFailed { activation, node, attempt, failure: Arc::new(failure) });
+        let (retry_at_ms, failure) = (retry.map(|retry| retry.at_ms), Arc::new(failure));
+        self.emit(|_| Notice::NodeFailed { activation, node, attempt, failure, retry_at_ms });
+        match retry_at_ms {
+            Some(at_ms) => self.back_off(index, at_ms),
+            None => self.leave_running(index),
+        }
+        if handled && self.unsettled == 0 && self.slots.iter().all(Slot::is_finished) {
+            return self.commit_again(now_ms);
+        }
         self.settle(now_ms)
     }
 
@@ -176,16 +203,16 @@ impl Execution {
         if let Err(error) = self.fits(name.len() + question.len()) {
             let failure =
                 Failure::permanent(error.code(), format!("the question `{name}` cannot be stored: {error}"));
-            return self.failed(now_ms, activation, attempt, failure);
+            return self.failed(now_ms, activation, attempt, failure, 0);
         }
         let id = format!("{name}@{activation}");
         let asked = StoredInterrupt { id, name, question: ByteBuf::from(question) };
         let index = activation.index;
         self.write(now_ms, || Body::Asked { index, attempt, interrupt: asked.clone() })?;
         let slot = &mut self.slots[index as usize];
-        slot.progress = Progress::waiting(asked, None);
+        slot.ask(asked, None);
         let interrupt = slot.open_question();
-        self.leave_running();
+        self.leave_running(index);
         if let Some(interrupt) = interrupt {
             self.emit(|_| Notice::Asked { interrupt: Arc::new(interrupt) });
         }
@@ -207,7 +234,7 @@ impl Execution {
         let reason = crate::failure::shortened(reason);
         let Some(interrupt) = slot.reject_answer(name, &reason) else { return Ok(()) };
         let open = slot.open_question();
-        self.leave_running();
+        self.leave_running(activation.index);
         self.write(now_ms, || Body::AnswerRejected { attempt, interrupt, reason })?;
         if let Some(open) = open {
             self.emit(|_| Notice::Asked { interrupt: Arc::new(open) });
@@ -238,19 +265,20 @@ impl Execution {
         self.draining = true;
         // Activations that are handed out but not yet taken need not begin: their record says that they are next.
         let mut kept = VecDeque::with_capacity(self.gated.len());
-        for (seq, action) in self.gated.drain(..) {
+        for (seq, action) in std::mem::take(&mut self.gated) {
             match action {
                 Gated::Run(place) => {
                     let slot = &mut self.slots[place as usize];
                     slot.progress = Progress::Ready;
                     slot.attempts -= 1;
-                    self.running -= 1;
+                    self.yield_lane(place);
                 }
-                Gated::Emit(Notice::NodeStarted { .. }) => {}
+                Gated::Emit(Notice::NodeStarted { .. }) | Gated::SetTimer(_) => {}
                 other => kept.push_back((seq, other)),
             }
         }
         self.gated = kept;
+        self.lanes.clear();
         self.settle(now_ms)
     }
 
@@ -260,7 +288,7 @@ impl Execution {
         self.cancelled = true;
         self.slots.clear();
         self.count_unsettled();
-        self.gated.retain(|(_, action)| !matches!(action, Gated::Run(_) | Gated::Stop(_)));
+        self.gated.retain(|(_, action)| matches!(action, Gated::Emit(_)));
         self.stop(now_ms, Outcome::Cancelled)
     }
 }

@@ -6,7 +6,8 @@
 //! | empty, finished, cancelled | `Start` | the input is folded, START's edges are taken, the record `Opened` |
 //! | open, stopped | `Resume` | failed activations and answered questions run again, bounds begin anew |
 //! | open | `Finished` | recorded; the last of a superstep folds all updates and commits what comes next |
-//! | open | `Failed`, `Asked` | recorded; siblings go on; the drive stops when none runs |
+//! | open | `Failed`, `Asked` | recorded; siblings go on; the drive stops when none runs or will be tried again |
+//! | open | `TimerFired` | what waited for this time is tried again |
 //! | paused | `Answered` | recorded; a `Resume` runs the activation that asked, and only that |
 //! | any | `Persisted` | actions that waited for the entry become available |
 //! | open, stopped | `Cancel` | recorded; whatever is still reported later is fenced |
@@ -15,10 +16,15 @@
 
 mod advance;
 mod commit;
+mod crashes;
 mod fold;
+mod gates;
 mod handlers;
+mod joins;
+mod lanes;
 mod recover;
 mod replay;
+mod retry;
 mod slot;
 mod stand;
 mod types;
@@ -38,6 +44,8 @@ pub use view::{StepView, ThreadView};
 
 use self::advance::{Advance, Counters};
 use self::fold::References;
+use self::lanes::Lanes;
+use self::retry::BackOffs;
 use self::slot::{Progress, Slot};
 use self::writer::Writer;
 use crate::cell::{Snapshot, StateCell, UpdateValue};
@@ -70,6 +78,10 @@ pub struct Execution {
     /// Whether a driver drives: between an accepted start or resume and the stop.
     driving: bool,
     draining: bool,
+    /// Whether a drive began, in this process or an earlier one, and nothing says how it ended.
+    driven: bool,
+    back_offs: BackOffs,
+    lanes: Lanes,
     writer: Writer,
     gated: VecDeque<(Seq, Gated)>,
 }
@@ -78,6 +90,7 @@ pub struct Execution {
 #[derive(Debug)]
 enum Gated {
     Run(u32),
+    SetTimer(u64),
     Emit(Notice),
     Stop(Outcome),
 }
@@ -98,6 +111,7 @@ impl Execution {
     pub fn new(plan: Arc<Plan>, cell: Box<dyn StateCell>, options: Options) -> Self {
         let counters = Counters::for_plan(&plan);
         let references = References::new(cell.as_ref());
+        let lanes = Lanes::new(&plan);
         Self {
             plan,
             cell,
@@ -116,6 +130,9 @@ impl Execution {
             drained: false,
             driving: false,
             draining: false,
+            driven: false,
+            back_offs: BackOffs::default(),
+            lanes,
             writer: Writer { next_seq: 1, references, ..Writer::default() },
             gated: VecDeque::new(),
         }
@@ -169,8 +186,8 @@ impl Execution {
             Event::Finished { activation, attempt, update, decision } => {
                 self.finished(now_ms, activation, attempt, update, decision)
             }
-            Event::Failed { activation, attempt, failure } => {
-                self.failed(now_ms, activation, attempt, failure)
+            Event::Failed { activation, attempt, failure, draw } => {
+                self.failed(now_ms, activation, attempt, failure, draw)
             }
             Event::Asked { activation, attempt, name, question } => {
                 self.asked(now_ms, activation, attempt, name, question)
@@ -181,6 +198,10 @@ impl Execution {
             Event::Answered { interrupt, value } => self.answered(now_ms, &interrupt, value),
             Event::Persisted { seq } => {
                 self.writer.acked = self.writer.acked.max(seq);
+                Ok(())
+            }
+            Event::TimerFired => {
+                self.timer_fired(now_ms);
                 Ok(())
             }
             Event::Drain => self.drain(now_ms),
@@ -201,6 +222,7 @@ impl Execution {
 
     fn open_gate(&self, gated: Gated) -> Action {
         match gated {
+            Gated::SetTimer(at_ms) => Action::SetTimer { at_ms },
             Gated::Emit(notice) => Action::Emit(notice),
             Gated::Stop(outcome) => Action::Stop(outcome),
             Gated::Run(place) => {
@@ -210,6 +232,7 @@ impl Execution {
                     node: slot.node,
                     attempt: slot.attempts,
                     input: slot.input.clone(),
+                    critique: slot.critique.clone(),
                     state: self.cell.snapshot(),
                     answers: slot.answers_for_task(),
                 })
@@ -285,10 +308,18 @@ impl Execution {
     fn count_unsettled(&mut self) {
         self.unsettled = self.slots.iter().filter(|slot| !slot.is_settled()).count();
         self.running = self.slots.iter().filter(|slot| matches!(slot.progress, Progress::Running)).count();
+        self.lanes.recount(&self.slots);
     }
 
-    fn leave_running(&mut self) {
+    /// An activation has settled.
+    fn leave_running(&mut self, place: u32) {
         self.unsettled -= 1;
+        self.yield_lane(place);
+    }
+
+    /// An activation runs no more, settled or not.
+    fn yield_lane(&mut self, place: u32) {
         self.running -= 1;
+        self.lanes.leave(self.slots[place as usize].node);
     }
 }

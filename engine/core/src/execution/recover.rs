@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_bytes::ByteBuf;
 
 use super::advance::Counters;
-use super::slot::{Progress, Slot};
+use super::gates::Gates;
+use super::joins::Joins;
+use super::slot::{BackOff, Progress, Slot};
 use super::types::{Entry, EntryKind, Options};
 use super::{Execution, writer};
 use crate::cell::{CellError, StateCell, UpdateValue};
@@ -182,7 +184,7 @@ impl Recovery {
             }
         }
         execution.writer.acked = next - 1;
-        execution.count_unsettled();
+        execution.note_end();
         Ok(execution)
     }
 }
@@ -251,14 +253,17 @@ impl Execution {
         countable(seq, crossed.max().unwrap_or(0))?;
         self.counters = Counters::for_plan(&self.plan);
         self.counters.apply(&[], &body.crossings);
-        self.counters.joins.clone_from(&body.joins);
-        self.counters.joins.resize(self.plan.joins.len(), Vec::new());
+        self.counters.joins = Joins::from_images(body.joins);
+        self.counters.gates = Gates::from_images(body.gates);
         self.slots = body
             .slots
             .into_iter()
             .map(|image| self.load_slot(seq, image, referenced))
             .collect::<Result<_, _>>()?;
         self.writer.next_seq = seq + 1;
+        // One that was written at the end of a drive says how it ended.
+        self.driven = true;
+        self.note_end();
         Ok(())
     }
 
@@ -296,6 +301,11 @@ impl Execution {
         let progress = match image.state {
             SlotState::Ready => Progress::Ready,
             SlotState::Failed(failure) => Progress::Failed(Box::new(failure)),
+            SlotState::Handled(failure) => Progress::Handled(Box::new(failure)),
+            SlotState::BackingOff { failure, at_ms } => {
+                countable(at, at_ms)?;
+                Progress::BackingOff(Box::new(BackOff { failure, at_ms }))
+            }
             SlotState::Waiting { asked, rejected } => Progress::waiting(asked, rejected),
             SlotState::Finished { seq: 0, update, route } => {
                 let update = UpdateValue::from_bytes(&update.unwrap_or_default());
@@ -315,7 +325,13 @@ impl Execution {
             }
         };
         let input = payload(image.input);
-        Ok(Slot { node: image.node, input, attempts: image.attempts, progress, answers: image.answers })
+        if let Some(tries) = &image.tries {
+            let counted = tries.attempts.max(tries.honoured).max(tries.crashes);
+            countable(at, tries.waited_ms.max(u64::from(counted) << 32))?;
+        }
+        let SlotImage { node, critique, attempts, answers, tries, .. } = image;
+        let tries = tries.map(Box::new);
+        Ok(Slot { node, input, critique, attempts, progress, answers, tries, waited: None })
     }
 
     fn pass_snapshot(&mut self, entry: &Entry) -> Result<(), RecoverError> {

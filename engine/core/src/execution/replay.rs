@@ -7,8 +7,8 @@ use super::recover::{RecoverError, countable, payload};
 use super::slot::{Progress, Slot};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
-use crate::ids::{NodeIx, Seq};
-use crate::journal::{Body, ChosenRoute, Commit, Opened};
+use crate::ids::{EdgeIx, NodeIx, Seq};
+use crate::journal::{Body, ChosenRoute, Commit, Crashed, Opened};
 use crate::route::{Decision, Payloads};
 
 impl Execution {
@@ -25,21 +25,23 @@ impl Execution {
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Failed { index, attempt, failure } => {
+            Body::Failed { index, attempt, failure, retry, handled } => {
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
+                countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
                 slot.attempts = attempt;
-                slot.progress = Progress::Failed(Box::new(failure));
+                slot.fail(failure, retry, handled);
                 Ok(())
             }
             Body::Asked { index, attempt, interrupt } => {
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
                 slot.attempts = attempt;
-                slot.progress = Progress::waiting(interrupt, None);
+                slot.ask(interrupt, None);
                 Ok(())
             }
             Body::Answered { interrupt, value } => {
+                self.note_end();
                 let waits = |slot: &&mut Slot| slot.progress.waits_for(&interrupt);
                 let slot = self
                     .slots
@@ -50,25 +52,13 @@ impl Execution {
                 Ok(())
             }
             Body::AnswerRejected { attempt, interrupt, reason } => {
-                let answered = |slot: &&mut Slot| slot.answers.iter().any(|(asked, _)| asked.id == interrupt);
-                let slot =
-                    self.slots.iter_mut().find(answered).ok_or_else(|| inconsistent("no such answer"))?;
-                let name = slot
-                    .answers
-                    .iter()
-                    .find(|(asked, _)| asked.id == interrupt)
-                    .map(|(asked, _)| asked.name.clone());
-                countable(seq, u64::from(attempt) << 32)?;
-                slot.attempts = attempt;
-                slot.reject_answer(&name.unwrap_or_default(), &reason);
-                Ok(())
+                self.replay_rejected(seq, attempt, &interrupt, &reason)
             }
             Body::Committed { commit, failure } => {
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Resumed { granted } => {
-                self.take_up(&granted);
-                Ok(())
+            Body::Resumed { granted, keeps_failed, crashed } => {
+                self.replay_resumed(seq, &granted, keeps_failed, &crashed)
             }
             Body::Cancelled => {
                 self.cancelled = true;
@@ -77,9 +67,47 @@ impl Execution {
             }
             Body::Drained => {
                 self.drained = true;
+                self.driven = false;
                 Ok(())
             }
         }
+    }
+
+    fn replay_resumed(
+        &mut self,
+        seq: Seq,
+        granted: &[EdgeIx],
+        keeps_failed: bool,
+        crashed: &[Crashed],
+    ) -> Result<(), RecoverError> {
+        for crash in crashed {
+            countable(seq, u64::from(crash.count) << 32)?;
+            self.slot_mut(seq, crash.index)?;
+        }
+        self.note_end();
+        self.take_up(granted, keeps_failed);
+        self.count_crashes(crashed);
+        self.driven = true;
+        Ok(())
+    }
+
+    fn replay_rejected(
+        &mut self,
+        seq: Seq,
+        attempt: u32,
+        interrupt: &str,
+        reason: &str,
+    ) -> Result<(), RecoverError> {
+        countable(seq, u64::from(attempt) << 32)?;
+        for slot in &mut self.slots {
+            let asked = slot.answers.iter().map(|(asked, _)| asked).find(|asked| asked.id == interrupt);
+            if let Some(name) = asked.map(|asked| asked.name.clone()) {
+                slot.attempts = attempt;
+                slot.reject_answer(&name, reason);
+                return Ok(());
+            }
+        }
+        Err(RecoverError::Inconsistent { seq, what: "no such answer".to_owned() })
     }
 
     fn replay_opened(&mut self, seq: Seq, opened: Opened) -> Result<(), RecoverError> {
@@ -92,6 +120,7 @@ impl Execution {
         self.writer.references.note(self.cell.as_ref(), &input, seq).map_err(cell_error)?;
         self.cell.apply(&mut input, None).map_err(cell_error)?;
         self.run = Some(opened.run);
+        self.driven = true;
         self.cancelled = false;
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
@@ -109,6 +138,10 @@ impl Execution {
         let references = Some(&mut self.writer.references);
         fold::fold(&self.plan, self.cell.as_mut(), references, &mut self.slots)
             .map_err(|failure| RecoverError::Fold { seq, failure })?;
+        for round in &commit.gates {
+            let applied = self.counters.gates.apply(&self.plan, self.cell.as_mut(), round);
+            applied.map_err(|error| RecoverError::Cell { seq, error })?;
+        }
         self.enter_recorded(seq, commit)
     }
 
@@ -117,12 +150,13 @@ impl Execution {
         let crossed = commit.crossings.iter().map(|crossing| u64::from(crossing.count) << 32);
         countable(seq, crossed.max().unwrap_or(0))?;
         self.superstep = commit.superstep;
-        self.counters.apply(&commit.arrivals, &commit.crossings);
+        self.counters.apply(&commit.joins, &commit.crossings);
         self.exhausted = commit.exhausted;
         self.slots.clear();
         for planned in commit.next {
             self.known_node(seq, planned.node)?;
-            self.slots.push(Slot::new(planned.node, payload(planned.input)));
+            let slot = Slot::new(planned.node, payload(planned.input));
+            self.slots.push(Slot { critique: planned.critique, ..slot });
         }
         Ok(())
     }

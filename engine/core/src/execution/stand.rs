@@ -2,7 +2,7 @@
 
 use serde_bytes::ByteBuf;
 
-use super::slot::{Progress, Slot};
+use super::slot::{BackOff, Progress, Slot};
 use super::types::{EntryKind, Interrupt, Journaling, Outcome, Refused, Status};
 use super::{Execution, Gated, writer};
 use crate::ids::EdgeIx;
@@ -91,8 +91,9 @@ impl Execution {
         Err(Refused::UnknownInterrupt { id: id.to_owned(), open })
     }
 
-    /// Stops the drive if nothing runs any more.
+    /// Lets others have the place of what ran, and stops the drive if nothing runs any more.
     pub(super) fn settle(&mut self, now_ms: u64) -> Result<(), Refused> {
+        self.run_held();
         if !self.driving || self.running > 0 {
             return Ok(());
         }
@@ -110,6 +111,9 @@ impl Execution {
     /// Ends the drive. A drive that will be taken up again leaves a snapshot, so that taking it up is quick.
     pub(super) fn stop(&mut self, now_ms: u64, outcome: Outcome) -> Result<(), Refused> {
         self.driving = false;
+        self.driven = false;
+        self.back_offs.clear();
+        self.lanes.clear();
         let forced = match (self.options.journaling, &outcome) {
             (Journaling::Off, _) | (Journaling::Each, Outcome::Finished | Outcome::Cancelled) => false,
             // A commit that failed may have left the cell half folded: its value is not to be written down.
@@ -145,7 +149,8 @@ impl Execution {
             exhausted: self.exhausted,
             failure: self.commit_failure.clone(),
             slots: self.slots.iter().map(|slot| self.slot_image(slot)).collect::<Result<_, Refused>>()?,
-            joins: self.counters.joins.clone(),
+            joins: self.counters.joins.images(),
+            gates: self.counters.gates.images(),
             crossings: crossed
                 .map(|(edge, count)| Crossing { edge: EdgeIx(edge as u32), count: *count })
                 .collect(),
@@ -168,8 +173,13 @@ impl Execution {
 
     fn slot_image(&self, slot: &Slot) -> Result<SlotImage, Refused> {
         let state = match &slot.progress {
-            Progress::Ready | Progress::Running => SlotState::Ready,
+            Progress::Ready | Progress::Running => match slot.waited.as_deref() {
+                Some(wait) => back_off(wait),
+                None => SlotState::Ready,
+            },
             Progress::Failed(failure) => SlotState::Failed(failure.as_ref().clone()),
+            Progress::Handled(failure) => SlotState::Handled(failure.as_ref().clone()),
+            Progress::BackingOff(wait) => back_off(wait),
             Progress::Waiting(question) => {
                 SlotState::Waiting { asked: question.asked.clone(), rejected: question.rejected.clone() }
             }
@@ -185,6 +195,12 @@ impl Execution {
         let input =
             slot.input.encode().map_err(|reason| FrameError::Malformed { reason })?.map(ByteBuf::from);
         let answers = slot.answers.clone();
-        Ok(SlotImage { node: slot.node, input, attempts: slot.attempts, state, answers })
+        let tries = slot.tries.as_deref().copied();
+        let (node, attempts, critique) = (slot.node, slot.attempts, slot.critique.clone());
+        Ok(SlotImage { node, input, critique, attempts, state, answers, tries })
     }
+}
+
+fn back_off(wait: &BackOff) -> SlotState {
+    SlotState::BackingOff { failure: wait.failure.clone(), at_ms: wait.at_ms }
 }

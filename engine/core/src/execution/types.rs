@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cell::{CellError, Snapshot, UpdateValue};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
-use crate::journal::FrameError;
+use crate::journal::{Critique, FrameError, GateRound};
 use crate::payload::Payload;
 use crate::route::Decision;
 
@@ -40,6 +40,8 @@ pub enum Event {
         attempt: u32,
         /// What went wrong.
         failure: Failure,
+        /// A random number, for the jitter of the wait before another attempt.
+        draw: u32,
     },
     /// A node asked a question that has no answer yet; the driver has dropped it.
     Asked {
@@ -75,6 +77,8 @@ pub enum Event {
         /// The position.
         seq: Seq,
     },
+    /// The time has come that [`Action::SetTimer`] named, or an earlier or later one: a timer may fire twice.
+    TimerFired,
     /// Stop at the next safe point.
     Drain,
     /// Stop for good: what is open will never finish.
@@ -88,6 +92,11 @@ pub enum Action {
     Persist(Entry),
     /// Run a node.
     Run(Task),
+    /// Report [`Event::TimerFired`] at this time, in milliseconds since 1970; it takes the place of an earlier timer.
+    SetTimer {
+        /// The time.
+        at_ms: u64,
+    },
     /// Tell whoever watches.
     Emit(Notice),
     /// The drive is over.
@@ -124,6 +133,8 @@ pub struct Task {
     pub attempt: u32,
     /// What travelled along the edge.
     pub input: Payload,
+    /// Which gate sent the run back here, and why.
+    pub critique: Option<Arc<Critique>>,
     /// The state that the node sees.
     pub state: Snapshot,
     /// Answers to questions it asked before, by name; shared, since most activations have none.
@@ -203,11 +214,18 @@ pub enum Notice {
         attempt: u32,
         /// What went wrong.
         failure: Arc<Failure>,
+        /// When it is tried again, in milliseconds since 1970; nothing if this was the last attempt.
+        retry_at_ms: Option<u64>,
     },
     /// A node asked.
     Asked {
         /// The question.
         interrupt: Arc<Interrupt>,
+    },
+    /// A gate judged.
+    Judged {
+        /// The round.
+        round: GateRound,
     },
     /// An edge was taken.
     EdgeTaken {
@@ -230,7 +248,8 @@ pub enum Outcome {
     Finished,
     /// Questions wait for answers.
     Paused(Vec<Interrupt>),
-    /// Nodes failed, or a superstep could not be committed (then without a node). Resuming tries again.
+    /// Nodes failed, or a superstep could not be committed (then without a node). Resuming tries again, with all the
+    /// attempts that the policy allows.
     Failed(Vec<(Option<NodeIx>, Failure)>),
     /// The bound of an edge is used up. Resuming grants it anew.
     Exhausted(EdgeIx),
@@ -291,13 +310,17 @@ pub enum Observe {
 pub struct Limits {
     /// Activations of one superstep.
     pub frontier: usize,
+    /// Activations that run at the same time; the others of the superstep wait, in its order.
+    pub at_once: usize,
+    /// Drives that may end without a word while one activation is open; with the last of them it fails.
+    pub crashes: u32,
     /// A snapshot is written once the bytes since the last one exceed this and the last one's size.
     pub snapshot_after_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { frontier: 10_000, snapshot_after_bytes: 256 * 1024 }
+        Self { frontier: 10_000, at_once: 1_000, crashes: 3, snapshot_after_bytes: 256 * 1024 }
     }
 }
 

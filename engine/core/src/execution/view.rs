@@ -28,6 +28,10 @@ pub struct StepView {
     pub update: Vec<u8>,
     /// What went wrong, if the attempt failed.
     pub failure: Option<Failure>,
+    /// When it is tried again, in milliseconds since 1970, if the attempt failed and was not the last.
+    pub retry_at_ms: Option<u64>,
+    /// Whether it failed for good and an error handler went on.
+    pub handled: bool,
     /// The question, if it asked one.
     pub asked: Option<String>,
     /// The variants that were taken after it: of its route and of its branches.
@@ -74,9 +78,10 @@ impl ThreadView {
                         superstep.enter(&commit, at_ms);
                     }
                 }
-                Body::Failed { index, attempt, failure } => {
+                Body::Failed { index, attempt, failure, retry, handled } => {
                     let step = superstep.step(entry.seq, &run, at_ms, index, attempt);
-                    view.steps.push(StepView { failure: Some(failure), ..step });
+                    let retry_at_ms = retry.map(|retry| retry.at_ms);
+                    view.steps.push(StepView { failure: Some(failure), retry_at_ms, handled, ..step });
                 }
                 Body::Asked { index, attempt, interrupt } => {
                     let step = superstep.step(entry.seq, &run, at_ms, index, attempt);
@@ -139,6 +144,9 @@ impl ThreadView {
                 take(&mut overlay, &variant.edges);
             }
         }
+        for step in self.steps.iter().filter(wanted).filter(|step| step.handled) {
+            take(&mut overlay, &plan.nodes[step.node.index()].on_error);
+        }
         debug_assert!(plan.edges.iter().all(|edge| edge.via != Via::Start || edge.source.is_none()));
         overlay
     }
@@ -176,6 +184,8 @@ impl Superstep {
             attempt,
             update: Vec::new(),
             failure: None,
+            retry_at_ms: None,
+            handled: false,
             asked: None,
             variants: Vec::new(),
         }

@@ -8,6 +8,7 @@ use serde_bytes::{ByteBuf, Bytes};
 
 use super::advance::Advance;
 use super::fold::References;
+use super::gates::Judged;
 use super::slot::Slot;
 use super::types::{Entry, EntryKind, Options};
 use crate::channel::Channel;
@@ -15,7 +16,8 @@ use crate::failure::Failure;
 use crate::graph::{Plan, PlanNode};
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
-    self, Arrival, Body, Branched, ChosenRoute, Crossing, FrameError, NodeTable, Record, StoredChannel,
+    self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, Record,
+    StoredChannel,
 };
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
@@ -203,8 +205,10 @@ pub(super) struct HotCommit<'a> {
     next: &'a [Slot],
     #[serde(rename = "b", skip_serializing_if = "<[Branched]>::is_empty")]
     branches: &'a [Branched],
-    #[serde(rename = "j", skip_serializing_if = "<[Arrival]>::is_empty")]
-    arrivals: &'a [Arrival],
+    #[serde(rename = "j", skip_serializing_if = "<[JoinChange]>::is_empty")]
+    joins: &'a [JoinChange],
+    #[serde(rename = "g", skip_serializing_if = "<[Judged]>::is_empty", serialize_with = "rounds")]
+    gates: &'a [Judged],
     #[serde(rename = "e", skip_serializing_if = "<[Crossing]>::is_empty")]
     crossings: &'a [Crossing],
     #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
@@ -217,7 +221,8 @@ impl<'a> HotCommit<'a> {
             superstep,
             next: &advance.next,
             branches: &advance.branches,
-            arrivals: &advance.arrivals,
+            joins: &advance.joins,
+            gates: &advance.gates,
             crossings: &advance.crossings,
             exhausted: advance.exhausted,
         }
@@ -225,18 +230,28 @@ impl<'a> HotCommit<'a> {
 }
 
 #[derive(Serialize)]
-struct HotPlanned {
+struct HotPlanned<'a> {
     #[serde(rename = "n")]
     node: NodeIx,
     #[serde(rename = "i", skip_serializing_if = "Option::is_none")]
     input: Option<ByteBuf>,
+    #[serde(rename = "r", skip_serializing_if = "Option::is_none")]
+    critique: Option<&'a Critique>,
+}
+
+fn rounds<S: Serializer>(gates: &&[Judged], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(gates.iter().map(|judged| &judged.round))
 }
 
 fn slots<S: Serializer>(slots: &&[Slot], serializer: S) -> Result<S::Ok, S::Error> {
     let mut sequence = serializer.serialize_seq(Some(slots.len()))?;
     for slot in *slots {
         let input = slot.input.encode().map_err(S::Error::custom)?.map(ByteBuf::from);
-        sequence.serialize_element(&HotPlanned { node: slot.node, input })?;
+        sequence.serialize_element(&HotPlanned {
+            node: slot.node,
+            input,
+            critique: slot.critique.as_deref(),
+        })?;
     }
     sequence.end()
 }

@@ -8,9 +8,9 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::{Bfs, Reversed};
 
-use super::plan::Plan;
+use super::plan::{Plan, PlanJoin, Via};
 use super::problem::Problem;
-use super::{Topology, fan_in, joins};
+use super::{GateRule, JoinMode, Topology, fan_in, joins};
 use crate::channel::Reducer;
 use crate::ids::NodeIx;
 use crate::route::Wire;
@@ -60,12 +60,12 @@ fn handles(topology: &Topology, problems: &mut Vec<Problem>) {
         let routed = node.route.iter().flatten().flat_map(|variant| &variant.wires);
         let branched =
             node.branches.iter().flat_map(|branch| &branch.variants).flat_map(|variant| &variant.wires);
-        if node.edges.iter().chain(routed).chain(branched).any(foreign) {
+        if node.edges.iter().chain(&node.on_error).chain(routed).chain(branched).any(foreign) {
             problems.push(Problem::ForeignHandle { node: node.name.to_string() });
         }
     }
     for join in &topology.joins {
-        if join.sources.iter().chain([&join.target]).any(foreign) {
+        if join.sources.iter().map(|source| &source.wire).chain([&join.target]).any(foreign) {
             let name = |node: NodeIx| topology.nodes.get(node.index()).map(|node| node.name.to_string());
             let node = join.target.node.and_then(name).unwrap_or_else(|| "a join".to_owned());
             problems.push(Problem::ForeignHandle { node });
@@ -80,14 +80,52 @@ fn wiring(topology: &Topology, plan: &Plan, problems: &mut Vec<Problem>) {
             problems.push(Problem::Unwired { node: node.name.to_string(), variants });
         }
     }
+    for node in &topology.nodes {
+        if let Some(why) = node.policy.mistake() {
+            problems.push(Problem::BadPolicy { node: node.name.to_string(), why });
+        }
+    }
     for edge in plan.edges.iter().filter(|edge| edge.at_most == Some(0)) {
         problems.push(Problem::ZeroBound {
             from: plan.name_of(edge.source, "START").to_owned(),
             to: plan.name_of(edge.target, "END").to_owned(),
         });
     }
-    for join in plan.joins.iter().filter(|join| join.sources.len() < 2) {
-        problems.push(Problem::JoinTooSmall { node: plan.node_name(join.target).to_owned() });
+    for node in &plan.nodes {
+        for gate in node.branches.iter().filter_map(super::PlanBranch::gate) {
+            gates(topology, node, gate, problems);
+        }
+    }
+    for join in &plan.joins {
+        let node = plan.node_name(join.target).to_owned();
+        match join.mode {
+            JoinMode::Quiet => {
+                let also = |other: &PlanJoin| other.target == join.target && other.mode != JoinMode::Quiet;
+                if plan.joins.iter().any(also) {
+                    problems.push(Problem::DeferredJoin { node });
+                }
+            }
+            _ if join.sources.len() < 2 => problems.push(Problem::JoinTooSmall { node }),
+            JoinMode::Quorum(needed) if needed == 0 || needed as usize > join.sources.len() => {
+                problems.push(Problem::ImpossibleQuorum { node, needed, sources: join.sources.len() });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn gates(topology: &Topology, node: &super::PlanNode, gate: &GateRule, problems: &mut Vec<Problem>) {
+    let name = node.name.to_string();
+    if gate.attempts == 0 || gate.plateau == Some(0) || !gate.pass_at.is_finite() {
+        problems.push(Problem::UselessGate { node: name.clone() });
+    }
+    for field in &gate.keep {
+        let channel = topology.schema.channels.iter().find(|channel| channel.name == field);
+        if !channel.is_some_and(|channel| matches!(channel.reducer, Reducer::Replace | Reducer::Last)) {
+            let nearest = nearest(field, topology.schema.channels.iter().map(|known| known.name));
+            let nearest = nearest.filter(|_| channel.is_none());
+            problems.push(Problem::UnkeepableField { node: name.clone(), channel: field.clone(), nearest });
+        }
     }
 }
 
@@ -166,6 +204,8 @@ fn reachability(topology: &Topology, plan: &Plan, problems: &mut Vec<Problem>) {
     while let Some(node) = walk.next(&graph) {
         from_start[node.index()] = true;
     }
+    // A node that only leads on when it fails is a dead end.
+    let graph = with_ends(plan, |edge| edge.via != Via::Error);
     let mut to_end = vec![false; count + 2];
     let backwards = Reversed(&graph);
     let mut walk = Bfs::new(backwards, NodeIndex::new(count + 1));
@@ -206,7 +246,7 @@ fn dead_ends(graph: &DiGraph<(), ()>, to_end: &[bool]) -> BTreeSet<usize> {
 }
 
 fn loops(plan: &Plan, problems: &mut Vec<Problem>) {
-    let graph = with_ends(plan, |edge| edge.at_most.is_none());
+    let graph = with_ends(plan, |edge| !edge.is_bounded());
     for component in kosaraju_scc(&graph) {
         let alone = |node: &NodeIndex| !graph.neighbors(*node).any(|next| next == *node);
         if component.len() == 1 && component.iter().all(alone) {

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::JoinMode;
 use super::plan::{Plan, PlanVariant};
 use super::problem::Problem;
 use crate::ids::{EdgeIx, NodeIx};
@@ -36,7 +37,7 @@ pub(super) fn check(plan: &Plan) -> Vec<Problem> {
         }
     }
     // A join that is also reached by a plain edge counts as one more way in.
-    for join in &plan.joins {
+    for join in plan.joins.iter().filter(|join| join.mode != JoinMode::Quiet) {
         if let (Some(edges), Some(first)) = (incoming.get_mut(&join.target), join_edge(plan, join.target)) {
             edges.push(first);
         }
@@ -102,7 +103,12 @@ fn splits(plan: &Plan) -> Vec<Vec<Part>> {
     for (place, node) in plan.nodes.iter().enumerate() {
         let branches: Vec<&[PlanVariant]> =
             node.branches.iter().map(|branch| branch.variants.as_slice()).collect();
-        all.push(parts_of(&node.direct, &node.route, &branches, fanned[place]));
+        let mut parts = parts_of(&node.direct, &node.route, &branches, fanned[place]);
+        if fanned[place] {
+            // Of several activations some may fail; a single one that fails takes no other edge.
+            parts.extend(node.on_error.iter().map(|edge| Part { edge: *edge, choice: None }));
+        }
+        all.push(parts);
     }
     all.retain(|parts| parts.iter().enumerate().any(|(i, a)| parts[..i].iter().any(|b| !a.excludes(b))));
     all
@@ -118,7 +124,8 @@ fn fanned_out(plan: &Plan) -> Vec<bool> {
             continue;
         }
         let routed = plan.nodes[node.index()].route.iter().flat_map(|variant| &variant.edges);
-        open.extend(routed.filter_map(|edge| plan.edges[edge.index()].target));
+        let failed = &plan.nodes[node.index()].on_error;
+        open.extend(routed.chain(failed).filter_map(|edge| plan.edges[edge.index()].target));
     }
     fanned
 }
@@ -193,7 +200,7 @@ fn walk(plan: &Plan, from: EdgeIx, stops: impl Fn(NodeIx) -> bool) -> BTreeSet<E
         let node = &plan.nodes[node.index()];
         let branched = node.branches.iter().flat_map(|branch| &branch.variants);
         let chosen = node.route.iter().chain(branched).flat_map(|variant| &variant.edges);
-        open.extend(node.direct.iter().chain(chosen));
+        open.extend(node.direct.iter().chain(chosen).chain(&node.on_error));
     }
     reached
 }

@@ -4,6 +4,9 @@
 //!
 //! "Certainly" follows tokens, not paths: of a node's unconditional edges one is enough, of a choice every variant
 //! must lead there, a bounded loop is left some day, and a fan-out may be empty.
+//!
+//! At run time no join waits for what can no longer come (see `reach`); this check is what makes leaving a source out a
+//! decision of the author.
 
 use std::collections::BTreeSet;
 
@@ -24,12 +27,22 @@ pub(super) fn check(plan: &Plan, problems: &mut Vec<Problem>) {
     let dominators = simple_fast(&graph, NodeIndex::new(plan.nodes.len()));
     let order = backwards(plan);
     for join in plan.joins.iter().filter(|join| join.sources.len() > 1) {
-        let certain = Certain::new(plan, &order, &join.sources);
+        let required: Vec<NodeIx> = join
+            .sources
+            .iter()
+            .zip(&join.optional)
+            .filter(|(_, optional)| !**optional)
+            .map(|(n, _)| *n)
+            .collect();
+        if required.is_empty() {
+            continue;
+        }
+        let certain = Certain::new(plan, &order, &required, &join.sources);
         let reached = reached_alone(plan, &dominators, join, &certain);
         if reached.is_empty() {
             continue;
         }
-        problems.extend(skipped(plan, &dominators, join, &certain, &reached).into_iter().map(|source| {
+        problems.extend(skipped(plan, &dominators, &certain, &reached).into_iter().map(|source| {
             Problem::SkippableJoinSource {
                 node: plan.node_name(join.target).to_owned(),
                 source_node: plan.node_name(source).to_owned(),
@@ -38,34 +51,41 @@ pub(super) fn check(plan: &Plan, problems: &mut Vec<Problem>) {
     }
 }
 
-/// For each node the sources of one join to which a token there certainly comes: a row of bits for each node.
+/// For each node the required sources of one join to which a token there certainly comes: a row of bits for each node.
 struct Certain<'a> {
     plan: &'a Plan,
+    /// The sources that no branch may leave out.
+    required: &'a [NodeIx],
+    /// All sources.
     sources: &'a [NodeIx],
     words: usize,
     bits: Vec<u64>,
 }
 
 impl<'a> Certain<'a> {
-    fn new(plan: &'a Plan, order: &[usize], sources: &'a [NodeIx]) -> Self {
-        let words = sources.len().div_ceil(64);
-        let mut certain = Self { plan, sources, words, bits: vec![0; words * plan.nodes.len()] };
+    fn new(plan: &'a Plan, order: &[usize], required: &'a [NodeIx], sources: &'a [NodeIx]) -> Self {
+        let words = required.len().div_ceil(64);
+        let mut certain = Self { plan, required, sources, words, bits: vec![0; words * plan.nodes.len()] };
         let mut own = vec![None; plan.nodes.len()];
-        for (bit, source) in sources.iter().enumerate() {
+        for (bit, source) in required.iter().enumerate() {
             own[source.index()] = Some(bit);
         }
         for place in order {
             let node = &plan.nodes[*place];
             let mut row = certain.after(&node.direct);
-            if let Some(bit) = own[*place] {
-                row[bit / 64] |= 1 << (bit % 64);
-            }
             let choices = std::iter::once(node.route.as_slice())
                 .chain(node.branches.iter().map(|b| b.variants.as_slice()));
             for variants in choices {
                 for (all, word) in row.iter_mut().zip(certain.after_choice(variants)) {
                     *all |= word;
                 }
+            }
+            // A node that fails for good takes its error edges alone, and sends a join nothing.
+            if !node.on_error.is_empty() {
+                let failed = certain.after(&node.on_error);
+                row.iter_mut().zip(failed).for_each(|(all, word)| *all &= word);
+            } else if let Some(bit) = own[*place] {
+                row[bit / 64] |= 1 << (bit % 64);
             }
             certain.bits[place * words..(place + 1) * words].copy_from_slice(&row);
         }
@@ -76,7 +96,11 @@ impl<'a> Certain<'a> {
     fn after(&self, edges: &[EdgeIx]) -> Vec<u64> {
         let mut row = vec![0; self.words];
         let edges = edges.iter().map(|edge| &self.plan.edges[edge.index()]);
-        for target in edges.filter(|edge| !edge.each).filter_map(|edge| edge.target) {
+        // A fan-out of nothing passes most nodes, as if they had run.
+        let passed = |edge: &&super::PlanEdge| {
+            !edge.each || edge.target.is_none_or(|n| self.plan.nodes[n.index()].is_passable())
+        };
+        for target in edges.filter(passed).filter_map(|edge| edge.target) {
             let from = target.index() * self.words;
             for (all, word) in row.iter_mut().zip(&self.bits[from..from + self.words]) {
                 *all |= word;
@@ -88,7 +112,7 @@ impl<'a> Certain<'a> {
     fn after_choice(&self, variants: &[PlanVariant]) -> Vec<u64> {
         let bounded = |variant: &&PlanVariant| {
             let mut edges = variant.edges.iter().map(|edge| &self.plan.edges[edge.index()]);
-            !variant.edges.is_empty() && edges.all(|edge| edge.at_most.is_some())
+            !variant.edges.is_empty() && edges.all(|edge| edge.is_bounded())
         };
         let mut lasting = variants.iter().filter(|variant| !bounded(variant));
         let Some(first) = lasting.next() else { return vec![0; self.words] };
@@ -108,7 +132,7 @@ impl<'a> Certain<'a> {
     /// The sources that a row does not hold.
     fn missing(&self, row: &[u64]) -> Vec<NodeIx> {
         let held = |bit: usize| row[bit / 64] & (1 << (bit % 64)) != 0;
-        self.sources.iter().enumerate().filter(|(bit, _)| !held(*bit)).map(|(_, source)| *source).collect()
+        self.required.iter().enumerate().filter(|(bit, _)| !held(*bit)).map(|(_, source)| *source).collect()
     }
 
     fn row(&self, place: usize) -> Vec<u64> {
@@ -123,7 +147,7 @@ impl<'a> Certain<'a> {
 fn decisions(node: &PlanNode) -> impl Iterator<Item = &[EdgeIx]> {
     let branched = node.branches.iter().flat_map(|branch| &branch.variants);
     let chosen = node.route.iter().chain(branched).map(|variant| variant.edges.as_slice());
-    std::iter::once(node.direct.as_slice()).chain(chosen)
+    std::iter::once(node.direct.as_slice()).chain(chosen).chain([node.on_error.as_slice()])
 }
 
 /// The sources to which a token can come that no decision sent to all of them: from the start, from behind the join,
@@ -181,17 +205,16 @@ fn walk(plan: &Plan, certain: &Certain<'_>, mut open: Vec<EdgeIx>) -> BTreeSet<N
 fn skipped(
     plan: &Plan,
     dominators: &Dominators<NodeIndex>,
-    join: &PlanJoin,
     certain: &Certain<'_>,
     reached: &BTreeSet<NodeIx>,
 ) -> Vec<NodeIx> {
-    let Some(split) = common(dominators, &join.sources) else { return Vec::new() };
+    let Some(split) = common(dominators, certain.sources) else { return Vec::new() };
     let missing = certain.missing(&certain.row(split.min(plan.nodes.len())));
     if !missing.is_empty() {
         return missing;
     }
     let passed: Vec<NodeIx> =
-        join.sources.iter().filter(|source| !reached.contains(source)).copied().collect();
+        certain.required.iter().filter(|source| !reached.contains(source)).copied().collect();
     if passed.is_empty() { reached.iter().copied().collect() } else { passed }
 }
 
@@ -209,7 +232,7 @@ fn common(dominators: &Dominators<NodeIndex>, sources: &[NodeIx]) -> Option<usiz
 /// The nodes in an order in which every unbounded edge leads to an earlier one; nodes on unbounded loops, which are
 /// reported as such, come last.
 fn backwards(plan: &Plan) -> Vec<usize> {
-    let unbounded = |edge: &&super::PlanEdge| edge.at_most.is_none() && edge.target.is_some();
+    let unbounded = |edge: &&super::PlanEdge| !edge.is_bounded() && edge.target.is_some();
     let mut left = vec![0usize; plan.nodes.len()];
     let mut into: Vec<Vec<usize>> = vec![Vec::new(); plan.nodes.len()];
     for edge in plan.edges.iter().filter(unbounded) {

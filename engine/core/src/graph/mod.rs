@@ -3,31 +3,45 @@
 
 mod checks;
 mod fan_in;
+mod gate;
 mod joins;
 mod plan;
 mod problem;
+mod reach;
 mod render;
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+pub use gate::{FIRST_BLAMED, GateRule, JudgeFn, Judgement, PASS, STOP, StopFn};
 pub use plan::{Plan, PlanBranch, PlanEdge, PlanJoin, PlanNode, PlanVariant, Via};
 pub use problem::{Problem, Problems};
+pub use reach::NodeSet;
 pub use render::{Format, Overlay};
 
 use crate::ids::NodeIx;
+use crate::policy::NodePolicy;
 use crate::route::{Decision, VariantWiring, Wire};
 use crate::state::StateSchema;
 
 /// Evaluates a branch on the merged state, which the caller passes as the graph's state type behind [`Any`].
 pub type BranchFn = Arc<dyn Fn(&(dyn Any + Send + Sync)) -> Decision + Send + Sync>;
 
-/// A branch after a node: a pure function of the merged state, with the wiring of its route.
+/// How a branch chooses its variant.
+#[derive(Clone)]
+pub enum Decide {
+    /// By a pure function of the merged state.
+    Route(BranchFn),
+    /// By the score of the merged state and of the rounds before: see [`PASS`], [`STOP`] and [`FIRST_BLAMED`].
+    Gate(GateRule),
+}
+
+/// A branch after a node, with the wiring of its route.
 #[derive(Clone)]
 pub struct BranchSpec {
     /// Chooses the variant.
-    pub decide: BranchFn,
+    pub decide: Decide,
     /// The wiring of every variant.
     pub variants: Vec<VariantWiring>,
 }
@@ -53,8 +67,14 @@ pub struct NodeSpec {
     pub branches: Vec<BranchSpec>,
     /// Whether several incoming paths are meant to run the node each on its own.
     pub any: bool,
+    /// Whether it waits until nothing that is under way can lead to it any more.
+    pub deferred: bool,
     /// The channels that the node declares to write; empty if it declares nothing.
     pub writes: Vec<String>,
+    /// How often it is tried, how long it may take, how many of its activations run at once.
+    pub policy: NodePolicy,
+    /// Where to go on when it has failed for good; empty if that fails the run.
+    pub on_error: Vec<Wire>,
 }
 
 impl NodeSpec {
@@ -67,18 +87,51 @@ impl NodeSpec {
             edges: Vec::new(),
             branches: Vec::new(),
             any: false,
+            deferred: false,
             writes: Vec::new(),
+            policy: NodePolicy::default(),
+            on_error: Vec::new(),
         }
     }
 }
 
-/// A node that runs once all its sources have finished.
+/// For what a join waits. A source to which nothing that is under way can lead is never waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JoinMode {
+    /// For all its sources.
+    All,
+    /// For this many of its sources; the others are expected, and what they send is dropped.
+    Quorum(u32),
+    /// Until nothing can lead to the node any more, however many paths did.
+    Quiet,
+}
+
+/// A node that runs once its sources have finished.
 #[derive(Clone, Debug)]
 pub struct JoinSpec {
     /// The node that waits.
     pub target: Wire,
+    /// For what it waits.
+    pub mode: JoinMode,
     /// The nodes it waits for.
-    pub sources: Vec<Wire>,
+    pub sources: Vec<SourceSpec>,
+}
+
+/// A node that a join waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceSpec {
+    /// The node.
+    pub wire: Wire,
+    /// Whether a branch may leave it out.
+    pub optional: bool,
+}
+
+impl JoinSpec {
+    /// A join that waits for all these nodes, none of which a branch may leave out.
+    pub fn all(target: Wire, sources: impl IntoIterator<Item = Wire>) -> Self {
+        let sources = sources.into_iter().map(|wire| SourceSpec { wire, optional: false }).collect();
+        Self { target, mode: JoinMode::All, sources }
+    }
 }
 
 /// Everything that a builder was told.

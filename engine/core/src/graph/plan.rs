@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{BranchFn, BranchSpec, Topology};
+use super::reach::{self, NodeSet};
+use super::{BranchSpec, Decide, FIRST_BLAMED, GateRule, JoinMode, SourceSpec, Topology};
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
+use crate::policy::NodePolicy;
 use crate::route::{VariantWiring, Wire};
 use crate::state::StateSchema;
 
@@ -20,6 +22,8 @@ pub enum Via {
         /// The variant, from 0.
         variant: u16,
     },
+    /// When the node has failed for good.
+    Error,
     /// When a branch after the node chooses this variant.
     Branch {
         /// The branch of the node, from 0.
@@ -46,6 +50,10 @@ pub struct PlanEdge {
     pub each: bool,
     /// The join that it feeds, by its place in [`Plan::joins`].
     pub join: Option<u32>,
+    /// Whether it leads back to a node that was passed before. Only known in graphs with joins.
+    pub back: bool,
+    /// Whether it leads from a gate to a node to blame.
+    pub retries: bool,
 }
 
 /// A variant of a route, with its edges.
@@ -61,9 +69,33 @@ pub struct PlanVariant {
 #[derive(Clone)]
 pub struct PlanBranch {
     /// Chooses the variant from the merged state.
-    pub decide: BranchFn,
+    pub decide: Decide,
     /// The variants.
     pub variants: Vec<PlanVariant>,
+}
+
+impl PlanBranch {
+    /// The rule, if the branch is a gate.
+    pub fn gate(&self) -> Option<&GateRule> {
+        match &self.decide {
+            Decide::Gate(rule) => Some(rule),
+            Decide::Route(_) => None,
+        }
+    }
+}
+
+impl PlanNode {
+    /// Whether a fan-out of nothing can go on behind this node: not if only its code or a gate knows where.
+    pub fn is_passable(&self) -> bool {
+        self.route.is_empty() && self.branches.iter().all(|branch| branch.gate().is_none())
+    }
+}
+
+impl PlanEdge {
+    /// Whether something bounds how often it is taken: its own bound, or the rounds of a gate.
+    pub fn is_bounded(&self) -> bool {
+        self.at_most.is_some() || self.retries
+    }
 }
 
 impl std::fmt::Debug for PlanBranch {
@@ -85,15 +117,25 @@ pub struct PlanNode {
     pub branches: Vec<PlanBranch>,
     /// Whether several incoming paths run it each on its own.
     pub any: bool,
+    /// How often it is tried, how long it may take, how many of its activations run at once.
+    pub policy: NodePolicy,
+    /// The edges that are taken, in place of all others, when it has failed for good.
+    pub on_error: Vec<EdgeIx>,
 }
 
-/// A node that waits for several others.
+/// A node that waits for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanJoin {
     /// The node that waits.
     pub target: NodeIx,
-    /// The nodes it waits for, in the order of declaration.
+    /// For what it waits.
+    pub mode: JoinMode,
+    /// The nodes it waits for, in the order of declaration; empty for [`JoinMode::Quiet`].
     pub sources: Vec<NodeIx>,
+    /// For each source whether its path may be left out.
+    pub optional: Vec<bool>,
+    /// For each source the nodes that can still lead to it; for [`JoinMode::Quiet`] one set, for the target.
+    pub upstream: Vec<NodeSet>,
 }
 
 /// A checked graph, ready to run.
@@ -133,6 +175,8 @@ impl Plan {
                 route: Vec::new(),
                 branches: Vec::new(),
                 any: spec.any,
+                policy: spec.policy,
+                on_error: Vec::new(),
             });
         }
         // A wire of another builder would lead to whatever node has its number here: it is reported, not followed.
@@ -153,10 +197,17 @@ impl Plan {
             for (number, BranchSpec { decide, variants }) in spec.branches.iter().enumerate() {
                 let via = |variant| Via::Branch { branch: number as u16, variant };
                 let variants = plan.add_variants(source, variants, own, via);
+                if let Decide::Gate(_) = decide {
+                    let blamed = variants.iter().skip(usize::from(FIRST_BLAMED)).flat_map(|v| &v.edges);
+                    blamed.for_each(|edge| plan.edges[edge.index()].retries = true);
+                }
                 plan.nodes[place].branches.push(PlanBranch { decide: decide.clone(), variants });
             }
         }
         plan.add_joins(topology);
+        plan.add_error_edges(topology);
+        plan.add_deferred(topology);
+        reach::compile(&mut plan);
         plan.fingerprint = plan.compute_fingerprint();
         plan
     }
@@ -171,7 +222,17 @@ impl Plan {
     ) -> EdgeIx {
         // A foreign number may point past the end; the check reports it, and END keeps the tables sound until then.
         let target = wire.node.filter(|node| node.index() < self.nodes.len());
-        self.edges.push(PlanEdge { source, target, via, label, at_most: wire.at_most, each, join: None });
+        self.edges.push(PlanEdge {
+            source,
+            target,
+            via,
+            label,
+            at_most: wire.at_most,
+            each,
+            join: None,
+            back: false,
+            retries: false,
+        });
         EdgeIx(self.edges.len() as u32 - 1)
     }
 
@@ -202,20 +263,51 @@ impl Plan {
             let own = |wire: &&Wire| wire.builder == topology.builder;
             let Some(target) = Some(&spec.target).filter(own).and_then(|wire| wire.node) else { continue };
             let number = self.joins.len() as u32;
-            let mut sources: Vec<NodeIx> = spec
-                .sources
-                .iter()
-                .filter_map(|wire| wire.node)
-                .filter(|n| n.index() < self.nodes.len())
-                .collect();
-            sources.sort_unstable();
-            sources.dedup();
+            let known = |source: &SourceSpec| {
+                source.wire.node.filter(|n| n.index() < self.nodes.len()).map(|n| (n, source.optional))
+            };
+            // A source that is named twice is optional only if it is so both times.
+            let mut known: Vec<(NodeIx, bool)> = spec.sources.iter().filter_map(known).collect();
+            known.sort_unstable();
+            known.dedup_by_key(|(node, _)| *node);
+            let (sources, optional): (Vec<NodeIx>, Vec<bool>) = known.into_iter().unzip();
             for source in &sources {
                 let edge = self.add_edge(Some(*source), &spec.target, Via::Direct, "", false);
                 self.edges[edge.index()].join = Some(number);
                 self.nodes[source.index()].direct.push(edge);
             }
-            self.joins.push(PlanJoin { target, sources });
+            self.joins.push(PlanJoin { target, mode: spec.mode, sources, optional, upstream: Vec::new() });
+        }
+    }
+
+    /// A deferred node is a join of whatever leads to it.
+    fn add_deferred(&mut self, topology: &Topology) {
+        for (place, _) in topology.nodes.iter().enumerate().filter(|(_, spec)| spec.deferred) {
+            let target = NodeIx(place as u32);
+            let number = self.joins.len() as u32;
+            for edge in
+                self.edges.iter_mut().filter(|edge| edge.target == Some(target) && edge.join.is_none())
+            {
+                edge.join = Some(number);
+            }
+            let (sources, optional) = (Vec::new(), Vec::new());
+            self.joins.push(PlanJoin {
+                target,
+                mode: JoinMode::Quiet,
+                sources,
+                optional,
+                upstream: Vec::new(),
+            });
+        }
+    }
+
+    /// Last, so that a graph without them has the numbers, and the fingerprint, that it would have anyway.
+    fn add_error_edges(&mut self, topology: &Topology) {
+        for (place, spec) in topology.nodes.iter().enumerate() {
+            for wire in spec.on_error.iter().filter(|w| w.node.is_none() || w.builder == topology.builder) {
+                let edge = self.add_edge(Some(NodeIx(place as u32)), wire, Via::Error, "on error", false);
+                self.nodes[place].on_error.push(edge);
+            }
         }
     }
 
@@ -245,7 +337,7 @@ impl Plan {
         }
     }
 
-    /// Bounds are left out: raising one must not lock stored runs out.
+    /// Bounds and policies are left out: changing one must not lock stored runs out.
     fn compute_fingerprint(&self) -> Fingerprint {
         let mut parts: Vec<String> = vec![self.name.to_string(), self.schema.name.to_owned()];
         parts.push(self.schema.version.to_string());
@@ -265,6 +357,13 @@ impl Plan {
                 "edge {from} {:?} {} {} {to} {:?}",
                 edge.via, edge.label, edge.each, edge.join
             ));
+        }
+        for node in &self.nodes {
+            let gates = node.branches.iter().filter_map(PlanBranch::gate);
+            parts.extend(gates.map(|gate| format!("gate {} {:?}", node.name, gate.keep)));
+        }
+        for join in &self.joins {
+            parts.push(format!("join {} {:?} {:?}", self.node_name(join.target), join.mode, join.optional));
         }
         Fingerprint::of(parts.iter().map(String::as_str))
     }

@@ -86,7 +86,7 @@ pub enum Problem {
     },
     /// A join that would wait for something that may never run.
     #[error(
-        "the join at `{node}` waits for `{source_node}`, which a branch can skip; make the edges to all its sources unconditional from one node, or use `g.any({node})`"
+        "the join at `{node}` waits for `{source_node}`, which a branch can skip; declare it `{source_node}.optional()` to go on without it, or lead to all sources from one node"
     )]
     SkippableJoinSource {
         /// The join.
@@ -98,6 +98,45 @@ pub enum Problem {
     #[error("the join at `{node}` needs at least two different sources; use `g.edge(…)` for one")]
     JoinTooSmall {
         /// The join.
+        node: String,
+    },
+    /// A quorum of none, or of more nodes than there are.
+    #[error(
+        "the join at `{node}` waits for {needed} of {sources} sources; ask for at least one and at most all"
+    )]
+    ImpossibleQuorum {
+        /// The join.
+        node: String,
+        /// How many it waits for.
+        needed: u32,
+        /// How many there are.
+        sources: usize,
+    },
+    /// A gate that can never pass or never try.
+    #[error(
+        "the gate after `{node}` needs a finite score to pass, at least one attempt and a plateau of at least one round"
+    )]
+    UselessGate {
+        /// The node before the gate.
+        node: String,
+    },
+    /// A gate keeps something that cannot be put back.
+    #[error("the gate after `{node}` keeps `{channel}`, which is no field that is replaced{}",
+        nearest.as_ref().map_or("; keep fields that hold one value".to_owned(), |name| format!("; did you mean `{name}`?")))]
+    UnkeepableField {
+        /// The node before the gate.
+        node: String,
+        /// The name that was given.
+        channel: String,
+        /// The field it is nearest to, if there is none of this name.
+        nearest: Option<String>,
+    },
+    /// A join that is deferred too.
+    #[error(
+        "`{node}` is the target of a join and deferred; keep the join to wait for certain nodes, or the deferral to wait for all that leads here"
+    )]
+    DeferredJoin {
+        /// The node.
         node: String,
     },
     /// A handle that another builder made.
@@ -130,6 +169,20 @@ pub enum Problem {
         /// The field it is nearest to.
         nearest: Option<String>,
     },
+    /// A node with two error handlers.
+    #[error("`{node}` has two error handlers; keep one `g.on_error({node}, …)`")]
+    HandledTwice {
+        /// The node.
+        node: String,
+    },
+    /// A policy that no attempt could satisfy.
+    #[error("the policy of `{node}` {why}")]
+    BadPolicy {
+        /// The node.
+        node: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
 }
 
 impl Problem {
@@ -151,6 +204,12 @@ impl Problem {
             Problem::ForeignHandle { .. } => "SW-G113",
             Problem::ParallelWrites { .. } => "SW-G114",
             Problem::UnknownChannel { .. } => "SW-G115",
+            Problem::ImpossibleQuorum { .. } => "SW-G116",
+            Problem::DeferredJoin { .. } => "SW-G117",
+            Problem::UselessGate { .. } => "SW-G118",
+            Problem::UnkeepableField { .. } => "SW-G119",
+            Problem::HandledTwice { .. } => "SW-G121",
+            Problem::BadPolicy { .. } => "SW-G120",
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::plan::{Plan, PlanEdge};
+use super::JoinMode;
+use super::plan::{Plan, PlanEdge, Via};
 use crate::ids::{EdgeIx, NodeIx};
 
 /// In which language a graph is drawn.
@@ -64,8 +65,12 @@ impl Plan {
         out.push_str("  END([END])\n");
         for (place, edge) in self.edges.iter().enumerate() {
             let (from, to) = (mermaid_id(edge.source, "START"), mermaid_id(edge.target, "END"));
-            let label = edge_label(edge, EdgeIx(place as u32), overlay);
-            let arrow = if edge.each { "==>" } else { "-->" };
+            let label = self.edge_label(edge, EdgeIx(place as u32), overlay);
+            let arrow = match edge.each {
+                true => "==>",
+                false if edge.via == Via::Error || self.is_optional(edge) => "-.->",
+                false => "-->",
+            };
             if label.is_empty() {
                 let _ = writeln!(out, "  {from} {arrow} {to}");
             } else {
@@ -103,12 +108,15 @@ impl Plan {
         for (place, edge) in self.edges.iter().enumerate() {
             let (from, to) = (mermaid_id(edge.source, "START"), mermaid_id(edge.target, "END"));
             let mut attributes = Vec::new();
-            let label = edge_label(edge, EdgeIx(place as u32), overlay);
+            let label = self.edge_label(edge, EdgeIx(place as u32), overlay);
             if !label.is_empty() {
                 attributes.push(format!("label={}", dot_text(&label)));
             }
             if edge.each {
                 attributes.push("style=bold".to_owned());
+            }
+            if edge.via == Via::Error || self.is_optional(edge) {
+                attributes.push("style=dashed".to_owned());
             }
             if overlay.is_some_and(|overlay| overlay.taken(EdgeIx(place as u32)) > 0) {
                 attributes.push("color=darkgreen".to_owned());
@@ -135,7 +143,8 @@ impl Plan {
         for (place, node) in self.nodes.iter().enumerate() {
             let branched = node.branches.iter().flat_map(|branch| &branch.variants);
             let chosen = node.route.iter().chain(branched).flat_map(|variant| variant.edges.iter().copied());
-            let edges: Vec<EdgeIx> = node.direct.iter().copied().chain(chosen).collect();
+            let handled = node.on_error.iter().copied();
+            let edges: Vec<EdgeIx> = node.direct.iter().copied().chain(chosen).chain(handled).collect();
             let ran = overlay.is_some_and(|overlay| overlay.visits(place) > 0);
             self.terminal_rows(&mut out, &captions[place], width, &edges, overlay, ran);
         }
@@ -154,9 +163,13 @@ impl Plan {
         let mark = if ran { "●" } else { "○" };
         for (row, ix) in edges.iter().enumerate() {
             let edge = &self.edges[ix.index()];
-            let label = edge_label(edge, *ix, overlay);
+            let label = self.edge_label(edge, *ix, overlay);
             let label = if label.is_empty() { String::new() } else { format!(" {label} ") };
-            let arrow = if edge.each { "══▶" } else { "──▶" };
+            let arrow = match (edge.via, edge.each) {
+                (Via::Error, _) => "╌╌▶",
+                (_, true) => "══▶",
+                (_, false) => "──▶",
+            };
             let bend = match (row, edges.len()) {
                 (0, 1) => "──",
                 (0, _) => "┬─",
@@ -166,9 +179,56 @@ impl Plan {
             let (mark, caption) = if row == 0 { (mark, caption) } else { (" ", "") };
             let pad = " ".repeat(width.saturating_sub(caption.chars().count()));
             let to = self.name_of(edge.target, "END");
-            let join = if edge.join.is_some() { "  (join)" } else { "" };
+            let join = self.gathering(edge);
             let _ = writeln!(out, "  {mark} {caption}{pad} {bend}{label}{arrow} {to}{join}");
         }
+    }
+}
+
+impl Plan {
+    /// Whether a join goes on without this edge's source if it has to.
+    fn is_optional(&self, edge: &PlanEdge) -> bool {
+        let Some(join) = edge.join.and_then(|join| self.joins.get(join as usize)) else { return false };
+        let place = join.sources.iter().position(|source| Some(*source) == edge.source);
+        place.is_some_and(|place| join.optional[place])
+    }
+
+    fn edge_label(&self, edge: &PlanEdge, ix: EdgeIx, overlay: Option<&Overlay>) -> String {
+        let mut parts = Vec::new();
+        if !edge.label.is_empty() {
+            parts.push(edge.label.to_owned());
+        }
+        if edge.each {
+            parts.push("each".to_owned());
+        }
+        if let Some(most) = edge.at_most.or_else(|| self.retries(edge)) {
+            parts.push(format!("≤{most}"));
+        }
+        match overlay.map_or(0, |overlay| overlay.taken(ix)) {
+            0 | 1 => {}
+            times => parts.push(format!("×{times}")),
+        }
+        parts.join(" ")
+    }
+
+    /// How often a gate may take an edge to a node to blame.
+    fn retries(&self, edge: &PlanEdge) -> Option<u32> {
+        let Via::Branch { branch, .. } = edge.via else { return None };
+        let gate = self.nodes.get(edge.source?.index())?.branches.get(usize::from(branch))?.gate()?;
+        edge.retries.then(|| gate.attempts.saturating_sub(1))
+    }
+
+    /// How the target of an edge gathers, in words.
+    fn gathering(&self, edge: &PlanEdge) -> String {
+        let Some(join) = edge.join.and_then(|join| self.joins.get(join as usize)) else {
+            return String::new();
+        };
+        let how = match join.mode {
+            JoinMode::All => "join".to_owned(),
+            JoinMode::Quorum(needed) => format!("join, {needed} of {}", join.sources.len()),
+            JoinMode::Quiet => "deferred".to_owned(),
+        };
+        format!("  ({how}{})", if self.is_optional(edge) { ", optional" } else { "" })
     }
 }
 
@@ -182,24 +242,6 @@ fn caption(name: &str, place: usize, overlay: Option<&Overlay>, separator: &str)
         let _ = write!(caption, "{separator}{remark}");
     }
     caption
-}
-
-fn edge_label(edge: &PlanEdge, ix: EdgeIx, overlay: Option<&Overlay>) -> String {
-    let mut parts = Vec::new();
-    if !edge.label.is_empty() {
-        parts.push(edge.label.to_owned());
-    }
-    if edge.each {
-        parts.push("each".to_owned());
-    }
-    if let Some(most) = edge.at_most {
-        parts.push(format!("≤{most}"));
-    }
-    match overlay.map_or(0, |overlay| overlay.taken(ix)) {
-        0 | 1 => {}
-        times => parts.push(format!("×{times}")),
-    }
-    parts.join(" ")
 }
 
 fn mermaid_id(node: Option<NodeIx>, otherwise: &str) -> String {

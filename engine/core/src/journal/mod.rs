@@ -9,7 +9,7 @@ mod snapshot;
 
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
 pub use record::{
-    Arrival, Body, Branched, ChosenRoute, Commit, Crossing, NodeTable, Opened, Planned, Record,
-    StoredChannel, StoredInterrupt, Token,
+    Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,
+    JoinEvent, NodeTable, Opened, Planned, Record, StoredChannel, StoredInterrupt,
 };
-pub use snapshot::{ReferenceList, SlotImage, SlotState, SnapshotBody};
+pub use snapshot::{GateImage, JoinImage, ReferenceList, SlotImage, SlotState, SnapshotBody};

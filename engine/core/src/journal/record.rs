@@ -1,11 +1,14 @@
 //! Records: one for each thing that became true. They store decisions, so that recovery applies them and a later
 //! build with another planner still replays old runs.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId};
+use crate::policy::Retry;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +67,12 @@ pub enum Body {
         /// What went wrong.
         #[serde(rename = "x")]
         failure: Failure,
+        /// Whether and when it is tried again; absent if this was the last attempt.
+        #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+        retry: Option<Retry>,
+        /// Whether the activation has ended by this and leads to the error handler of its node.
+        #[serde(rename = "h", default, skip_serializing_if = "is_false")]
+        handled: bool,
     },
     /// An activation asked and waits.
     #[serde(rename = "q")]
@@ -117,6 +126,12 @@ pub enum Body {
         /// Edges whose bounds begin anew, because somebody resumed an exhausted run.
         #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
         granted: Vec<EdgeIx>,
+        /// Whether activations that failed stay so, because the drive before did not end with their failure.
+        #[serde(rename = "k", default, skip_serializing_if = "is_false")]
+        keeps_failed: bool,
+        /// Activations that were open when the drive before ended without a word.
+        #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
+        crashed: Vec<Crashed>,
     },
     /// The run was cancelled: what was open will never finish.
     #[serde(rename = "k")]
@@ -124,6 +139,23 @@ pub enum Body {
     /// The driver stopped at a safe point and will take the run up again.
     #[serde(rename = "d")]
     Drained,
+}
+
+/// An activation that was open in a crash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Crashed {
+    /// Its index in the superstep.
+    #[serde(rename = "i")]
+    pub index: u32,
+    /// How often it has been so, with this time.
+    #[serde(rename = "n")]
+    pub count: u32,
+    /// The failure by which it ends, if this is too often.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Whether that leads to the error handler of its node.
+    #[serde(rename = "h", default, skip_serializing_if = "is_false")]
+    pub handled: bool,
 }
 
 /// How a run began.
@@ -186,9 +218,12 @@ pub struct Commit {
     /// What the branches chose.
     #[serde(rename = "b", default, skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<Branched>,
-    /// Tokens that arrived at joins, and those that a join used up.
+    /// What changed at joins, in order.
     #[serde(rename = "j", default, skip_serializing_if = "Vec::is_empty")]
-    pub arrivals: Vec<Arrival>,
+    pub joins: Vec<JoinChange>,
+    /// What gates decided.
+    #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateRound>,
     /// Bounded edges that were taken.
     #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
     pub crossings: Vec<Crossing>,
@@ -206,9 +241,84 @@ pub struct Planned {
     /// Its input; absent for a plain edge.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub input: Option<ByteBuf>,
-    /// The scope that it runs in: fan-out indices and loop epochs from the outside in. Empty in this version.
-    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
-    pub scope: Vec<u64>,
+    /// Which gate sent the run back here, and why.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub critique: Option<Arc<Critique>>,
+}
+
+/// Why a gate sent the run back to a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Critique {
+    /// The node before the gate.
+    #[serde(rename = "n")]
+    pub gate: NodeIx,
+    /// How many rounds there were before this one.
+    #[serde(rename = "r")]
+    pub rounds: u32,
+    /// The score of the last one.
+    #[serde(rename = "s")]
+    pub score: f64,
+    /// What is to be mended.
+    #[serde(rename = "c")]
+    pub text: String,
+}
+
+/// One judgement of a gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateRound {
+    /// The node before the gate.
+    #[serde(rename = "n")]
+    pub node: NodeIx,
+    /// The gate's place among the branches of that node.
+    #[serde(rename = "b")]
+    pub branch: u16,
+    /// The round, from 1.
+    #[serde(rename = "r")]
+    pub round: u32,
+    /// The score.
+    #[serde(rename = "s")]
+    pub score: f64,
+    /// The variant that it chose.
+    #[serde(rename = "v")]
+    pub variant: u16,
+    /// Why it goes no further, if it gave up.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<GateStop>,
+    /// Whether this is the best round so far.
+    #[serde(rename = "k", default, skip_serializing_if = "is_false")]
+    pub best: bool,
+    /// The round whose fields were put back, if it was not this one.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<u32>,
+}
+
+/// Why a gate gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum GateStop {
+    /// All rounds are used up.
+    #[serde(rename = "a")]
+    Attempts,
+    /// Some rounds brought nothing better.
+    #[serde(rename = "p")]
+    Plateau,
+    /// The rule of the graph forbids another round.
+    #[serde(rename = "r")]
+    Rule,
+    /// Nobody is to blame, so trying again cannot help.
+    #[serde(rename = "n")]
+    NobodyToBlame,
+}
+
+impl GateStop {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            GateStop::Attempts => "attempts",
+            GateStop::Plateau => "plateau",
+            GateStop::Rule => "rule",
+            GateStop::NobodyToBlame => "nobody to blame",
+        }
+    }
 }
 
 /// A branch that was evaluated.
@@ -227,27 +337,37 @@ pub struct Branched {
 
 /// A change of what waits at a join.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Arrival {
+pub struct JoinChange {
     /// The join.
     #[serde(rename = "j")]
     pub join: u32,
-    /// What arrived; absent when the join ran and its tokens were used up.
-    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<Token>,
+    /// What changed.
+    #[serde(rename = "w")]
+    pub event: JoinEvent,
 }
 
-/// A token at a join.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Token {
-    /// The source that sent it.
-    #[serde(rename = "n")]
-    pub source: NodeIx,
-    /// Whether it stands for a path that was not taken. Always false in this version.
-    #[serde(rename = "d", default, skip_serializing_if = "is_false")]
-    pub dead: bool,
-    /// The scope that it belongs to. Empty in this version.
-    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
-    pub scope: Vec<u64>,
+/// What happened at a join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinEvent {
+    /// A token of this source came and waits. At a deferred node it has the number of that node.
+    #[serde(rename = "k")]
+    Came(NodeIx),
+    /// A token of this source came after the join had run without it, and was dropped.
+    #[serde(rename = "l")]
+    Late(NodeIx),
+    /// The join ran: the first waiting token of each of these sources is used up. The others were not waited for.
+    #[serde(rename = "f")]
+    Ran {
+        /// The sources whose tokens were used up.
+        #[serde(rename = "u")]
+        used: Vec<NodeIx>,
+        /// Sources whose next token belongs to this round and will be dropped.
+        #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+        owing: Vec<NodeIx>,
+    },
+    /// Nothing can lead to this source any more, so that it owes nothing.
+    #[serde(rename = "x")]
+    Released(NodeIx),
 }
 
 /// A bounded edge that was taken.

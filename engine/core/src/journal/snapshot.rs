@@ -3,12 +3,15 @@
 //! Channels that grow with history are held as references to the entries that wrote them. All others are held as one
 //! stored update, so that updates and snapshots are read, and later migrated, by the same code.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::record::{ChosenRoute, Crossing, NodeTable, StoredInterrupt, Token};
+use super::record::{ChosenRoute, Critique, Crossing, NodeTable, StoredInterrupt};
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId, Seq};
+use crate::policy::Tries;
 
 /// The body of a snapshot entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,9 +49,12 @@ pub struct SnapshotBody {
     /// The activations of the superstep.
     #[serde(rename = "f")]
     pub slots: Vec<SlotImage>,
-    /// What waits at each join.
-    #[serde(rename = "j")]
-    pub joins: Vec<Vec<Token>>,
+    /// Joins at which something waits.
+    #[serde(rename = "j", default, skip_serializing_if = "Vec::is_empty")]
+    pub joins: Vec<JoinImage>,
+    /// Gates that are between two rounds.
+    #[serde(rename = "z", default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateImage>,
     /// How often bounded edges were taken.
     #[serde(rename = "e")]
     pub crossings: Vec<Crossing>,
@@ -74,6 +80,43 @@ pub struct ReferenceList {
     pub ranges: Vec<(Seq, Seq)>,
 }
 
+/// A gate between two rounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateImage {
+    /// The node before the gate.
+    #[serde(rename = "n")]
+    pub node: NodeIx,
+    /// The gate's place among the branches of that node.
+    #[serde(rename = "b")]
+    pub branch: u16,
+    /// How many rounds there were.
+    #[serde(rename = "r")]
+    pub rounds: u32,
+    /// The best round.
+    #[serde(rename = "k")]
+    pub best: u32,
+    /// Its score.
+    #[serde(rename = "s")]
+    pub score: f64,
+    /// The fields that are kept, as they were in that round: a stored update.
+    #[serde(rename = "u")]
+    pub kept: ByteBuf,
+}
+
+/// What waits at a join.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinImage {
+    /// The join.
+    #[serde(rename = "j")]
+    pub join: u32,
+    /// The sources of the tokens, in the order in which they came.
+    #[serde(rename = "k", default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<NodeIx>,
+    /// Sources whose next token will be dropped.
+    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+    pub owing: Vec<NodeIx>,
+}
+
 /// One activation in a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlotImage {
@@ -83,6 +126,9 @@ pub struct SlotImage {
     /// Its input.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub input: Option<ByteBuf>,
+    /// Which gate sent the run back here, and why.
+    #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
+    pub critique: Option<Arc<Critique>>,
     /// How many attempts were begun and ended.
     #[serde(rename = "a")]
     pub attempts: u32,
@@ -92,6 +138,9 @@ pub struct SlotImage {
     /// Questions that were answered, with the answers.
     #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<(StoredInterrupt, ByteBuf)>,
+    /// What it has used of its policy.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<Tries>,
 }
 
 /// How far an activation got.
@@ -116,6 +165,19 @@ pub enum SlotState {
     /// Its last attempt failed.
     #[serde(rename = "e")]
     Failed(Failure),
+    /// Its last attempt failed, and it leads to an error handler.
+    #[serde(rename = "h")]
+    Handled(Failure),
+    /// Its last attempt failed, and the next one has its time.
+    #[serde(rename = "b")]
+    BackingOff {
+        /// What went wrong.
+        #[serde(rename = "x")]
+        failure: Failure,
+        /// When it is tried again, in milliseconds since 1970.
+        #[serde(rename = "t")]
+        at_ms: u64,
+    },
     /// It waits for an answer.
     #[serde(rename = "q")]
     Waiting {

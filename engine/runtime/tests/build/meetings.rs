@@ -133,10 +133,88 @@ fn a_join_over_exclusive_branches() {
     g.end(d);
     let words = |source: &str| {
         format!(
-            "SW-G111 the join at `d` waits for `{source}`, which a branch can skip; make the edges to all its sources unconditional from one node, or use `g.any(d)`"
+            "SW-G111 the join at `d` waits for `{source}`, which a branch can skip; declare it `{source}.optional()` to go on without it, or lead to all sources from one node"
         )
     };
     assert_eq!(problems(g), [words("b"), words("c")]);
+}
+
+#[test]
+fn a_join_over_exclusive_branches_that_are_optional() {
+    let mut g = builder();
+    let a = fork(&mut g, "a", 0);
+    let [b, c, d] = ["b", "c", "d"].map(|name| node(&mut g, name));
+    g.start(a);
+    g.route(a, ForkEdges { left: b.to(), right: c.to() });
+    g.join((b.optional(), c.optional()), d);
+    g.end(d);
+    assert!(g.build().is_ok());
+}
+
+#[test]
+fn an_optional_source_does_not_excuse_a_required_one() {
+    let mut g = builder();
+    let a = fork(&mut g, "a", 0);
+    let [b, c, d] = ["b", "c", "d"].map(|name| node(&mut g, name));
+    g.start(a);
+    g.route(a, ForkEdges { left: b.to(), right: c.to() });
+    g.join((b, c.optional()), d);
+    g.end(d);
+    let found = problems(g);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with("SW-G111 the join at `d` waits for `b`"), "{found:#?}");
+}
+
+#[test]
+fn a_quorum_of_none_or_of_too_many() {
+    for needed in [0, 3] {
+        let mut g = builder();
+        let [a, b, c] = ["a", "b", "c"].map(|name| node(&mut g, name));
+        g.start(a.to().and(b));
+        g.quorum(needed, (a, b), c);
+        g.end(c);
+        let words = format!(
+            "SW-G116 the join at `c` waits for {needed} of 2 sources; ask for at least one and at most all"
+        );
+        assert_eq!(problems(g), [words]);
+    }
+}
+
+#[test]
+fn a_gate_that_cannot_work_and_one_that_keeps_a_list() {
+    let mut g = builder();
+    let a = node(&mut g, "a");
+    g.start(a);
+    let gate = Gate::new(|_| Verdict { score: 0.0, critique: String::new(), blame: Some(Fork::Left) });
+    g.gate(
+        a,
+        gate.attempts(0).keep(["text", "trace", "txt"]),
+        GateEdges { pass: To::END, retry: ForkEdges { left: a.to(), right: a.to() }, stop: To::END },
+    );
+    assert_eq!(
+        problems(g),
+        [
+            "SW-G118 the gate after `a` needs a finite score to pass, at least one attempt and a plateau of at least one round",
+            "SW-G119 the gate after `a` keeps `trace`, which is no field that is replaced; keep fields that hold one value",
+            "SW-G119 the gate after `a` keeps `txt`, which is no field that is replaced; did you mean `text`?"
+        ]
+    );
+}
+
+#[test]
+fn a_join_that_is_deferred_too() {
+    let mut g = builder();
+    let [a, b, c] = ["a", "b", "c"].map(|name| node(&mut g, name));
+    g.start(a.to().and(b));
+    g.join((a, b), c);
+    g.deferred(c);
+    g.end(c);
+    assert_eq!(
+        problems(g),
+        [
+            "SW-G117 `c` is the target of a join and deferred; keep the join to wait for certain nodes, or the deferral to wait for all that leads here"
+        ]
+    );
 }
 
 #[test]

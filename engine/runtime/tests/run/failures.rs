@@ -111,7 +111,7 @@ async fn a_classifier_knows_more_and_looks_at_causes_too() {
     fn knows(error: &(dyn std::error::Error + 'static)) -> Option<Classified> {
         let io = error.downcast_ref::<io::Error>()?;
         let kind = (io.kind() == io::ErrorKind::NotFound).then_some(FailureKind::Transient)?;
-        Some(Classified { code: "MY-1".into(), kind })
+        Some(Classified { code: "MY-1".into(), kind, retry_after: None })
     }
     let failure = fails(|| Outer(io::ErrorKind::NotFound.into()).into(), Some(knows)).await;
     assert_eq!((failure.code.as_str(), failure.kind), ("MY-1", FailureKind::Transient));

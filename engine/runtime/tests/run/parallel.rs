@@ -215,11 +215,11 @@ async fn all_failures_of_a_superstep_are_reported() {
 }
 
 #[tokio::test]
-async fn a_fan_out_over_nothing_ends_its_path() {
+async fn a_fan_out_over_nothing_runs_no_worker_and_what_stands_behind_it() {
     let report =
         fan_out(0, |ctx| async move { Ok(ran(&ctx)) }).runner().start("t", Log::update()).await.unwrap();
     expect_finished(&report);
-    assert!(report.state.trace.is_empty());
+    assert_eq!(report.state.trace, ["last"]);
 }
 
 #[tokio::test]
@@ -257,4 +257,58 @@ async fn a_join_runs_once_however_many_activations_arrive() {
     let report = g.build().unwrap().runner().start("t", Log::update()).await.unwrap();
     expect_finished(&report);
     assert_eq!((witness.count("last"), report.state.trace.len()), (1, 4));
+}
+
+/// Runs a fan-out and gives how many ran at once at most, and the order in which they began.
+async fn crowd(
+    count: u32,
+    policy: NodePolicy,
+    limits: Limits,
+    multiple: bool,
+) -> (usize, Vec<u32>, Arc<Log>) {
+    let (present, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (inside, peak, began) = (present.clone(), most.clone(), order.clone());
+    let mut g = builder();
+    let plan = g.func("plan", move |_: Ctx<Log>| async move { Ok(Spread::Parts((0..count).collect())) });
+    let work = g.func("work", move |ctx: Ctx<Log, u32>| {
+        let (inside, peak, began) = (inside.clone(), peak.clone(), began.clone());
+        async move {
+            peak.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            began.lock().unwrap().push(ctx.input);
+            for _ in 0..=ctx.input % 4 {
+                tokio::task::yield_now().await;
+            }
+            inside.fetch_sub(1, Ordering::SeqCst);
+            Ok(Log::update().total(u64::from(ctx.input)))
+        }
+    });
+    g.policy(work, policy);
+    g.start(plan);
+    g.route(plan, SpreadEdges { parts: work.to(), nothing: To::END });
+    g.end(work);
+    let runner = g.build().unwrap().runner().limits(limits);
+    let runner = if multiple { runner.checkpointer(MemoryCheckpointer::new()) } else { runner };
+    let report = within(runner.start("t", Log::update())).await.unwrap();
+    expect_finished(&report);
+    let order = order.lock().unwrap().clone();
+    (most.load(Ordering::SeqCst), order, report.state)
+}
+
+#[tokio::test]
+async fn a_fan_out_of_ten_thousand_runs_a_few_at_a_time_in_order() {
+    for stored in [false, true] {
+        let (most, order, state) =
+            crowd(10_000, NodePolicy::new().at_once(7), Limits::default(), stored).await;
+        assert_eq!(most, 7);
+        assert_eq!(order, (0..10_000).collect::<Vec<_>>(), "they begin in fan-out order");
+        assert_eq!(state.total, 49_995_000);
+    }
+}
+
+#[tokio::test]
+async fn a_superstep_runs_a_thousand_at_a_time_unless_said_otherwise() {
+    assert_eq!(crowd(3_000, NodePolicy::new(), Limits::default(), false).await.0, 1_000);
+    let limits = Limits { at_once: 5, ..Limits::default() };
+    assert_eq!(crowd(50, NodePolicy::new().at_once(20), limits, false).await.0, 5);
 }

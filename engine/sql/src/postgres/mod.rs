@@ -17,12 +17,13 @@ use statewright_engine_core::{Entry, Seq, ThreadId};
 use statewright_engine_runtime::{Checkpointer, Durability, Journal, StoreError};
 use tokio::sync::mpsc;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Value};
 use crate::database::Database;
 use crate::locks::Lock;
 use crate::store::{SqlStore, Taken, bump};
 use crate::writer::Job;
 pub(crate) use error::is_lost;
+use schema::LOCK_CLASS;
 use session::Attempt;
 pub(crate) use session::{Session, SessionLock};
 
@@ -156,6 +157,18 @@ pub(crate) async fn take(store: &SqlStore, row: i64) -> Result<Option<Taken>, St
         }
     }
     Ok(None)
+}
+
+/// Whether some session holds the lock of a thread.
+pub(crate) async fn is_held(store: &SqlStore, row: i64) -> Result<bool, StoreError> {
+    const HELD: &str = "
+        SELECT count(*) FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND objsubid = 2
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND classid::bigint = $1 AND objid::bigint = $2 & 4294967295";
+    let key = vec![Value::Int(i64::from(LOCK_CLASS)), Value::Int(row)];
+    let found: Vec<(i64,)> = store.readers().fetch(HELD, key).await?;
+    Ok(found.first().is_some_and(|(held,)| *held > 0))
 }
 
 async fn lock_and_bump(

@@ -144,6 +144,29 @@ async fn a_driver_that_was_superseded_is_refused_for_ever_by_the_database_itself
 }
 
 #[tokio::test]
+async fn a_look_at_a_thread_tells_whether_it_is_driven_and_never_supersedes_its_driver() {
+    let (_folder, path) = place();
+    let (store, other) = (open(&path).await, open(&path).await);
+    let thread = ThreadId::from("t");
+    assert!(!other.is_driven(&thread).await.unwrap(), "nobody has heard of it");
+    let mut journal = take(&store, "t").await;
+    for store in [&store, &other] {
+        assert!(store.is_driven(&thread).await.unwrap());
+        assert!(!store.is_driven(&ThreadId::from("u")).await.unwrap());
+    }
+    journal.append(record(1, b"watched")).await.unwrap();
+    // A driver that lost its lock looks as if it were gone; a look must not be what fences it.
+    break_locks(&path);
+    assert!(!other.is_driven(&thread).await.unwrap());
+    journal.append(record(2, b"undisturbed")).await.unwrap();
+    drop(journal);
+    drop(take(&other, "t").await);
+    store.close().await;
+    other.close().await;
+    assert!(!open(&path).await.is_driven(&thread).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_loser_in_a_batch_loses_alone() {
     for (others, each) in [(1, 1), (1, 3), (30, 1), (30, 7)] {
         let (_folder, path) = place();

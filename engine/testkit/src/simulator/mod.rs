@@ -1,6 +1,7 @@
 //! One seed, one history: a random graph on a machine that crashes, with a store that is slow and an operator who
 //! interferes. Everything that happens is drawn from the seed; nothing here reads a clock.
 
+mod ledger;
 mod process;
 mod recovery;
 mod watch;
@@ -27,12 +28,16 @@ pub struct History {
     pub crashes: usize,
     /// How many drives ended by themselves.
     pub stops: usize,
+    /// How often a node that failed was to be tried again.
+    pub retries: usize,
+    /// How many activations led to an error handler.
+    pub handled: usize,
+    /// How many activations failed because the process died with them too often.
+    pub looped: usize,
     /// How many runs were cancelled.
     pub cancels: usize,
     /// How many snapshots there are at the end.
     pub snapshots: usize,
-    /// How many runs finished although something still waited at a join.
-    pub starved: usize,
     /// How many prefixes of the journal were recovered in two ways and compared.
     pub prefixes: usize,
 }

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use statewright_engine_core::{
-    Action, ActivationId, Event, Execution, Failure, FailureKind, Interrupt, Journaling, Notice, Outcome,
-    Seq, State, Status, Task, UpdateValue,
+    Action, ActivationId, Event, Execution, Failure, FailureKind, Interrupt, Journaling, NodeFailure, NodeIx,
+    Notice, Outcome, Seq, State, Status, Task, UpdateValue,
 };
+
+use statewright_engine_core::journal::Body;
 
 use super::watch::Content;
 use super::world::{World, run_number};
@@ -14,6 +16,7 @@ use crate::script::Visit;
 use crate::state::{SimState, panic_in_reducer};
 
 const WRONG: &[u8] = b"wrong";
+const FAILURES_MAX: u32 = 6;
 
 /// One life of a driver.
 pub(super) struct Process {
@@ -24,11 +27,13 @@ pub(super) struct Process {
     running: Vec<Task>,
     /// Executions that ended or were dropped, and may report once more.
     past: Vec<(ActivationId, u32)>,
+    /// The timer that is set.
+    timer: Option<u64>,
 }
 
 impl Process {
     pub(super) fn new(execution: Execution) -> Self {
-        Self { execution, driving: false, fresh: true, running: Vec::new(), past: Vec::new() }
+        Self { execution, driving: false, fresh: true, running: Vec::new(), past: Vec::new(), timer: None }
     }
 
     pub(super) fn drop_running(&mut self) {
@@ -53,6 +58,8 @@ impl World {
             when(self.may_crash(), habits.crash),
             habits.noise,
             habits.answer,
+            when(process.timer.is_some_and(|at_ms| at_ms <= self.now()), habits.timer),
+            habits.early,
         ];
         match self.rng.weighted(&weights) {
             Some(1) => self.acknowledge(process)?,
@@ -67,6 +74,9 @@ impl World {
             }
             Some(5) => self.cancel(process)?,
             Some(6) => {
+                for task in &process.running {
+                    *self.killed.entry(task.activation).or_insert(0) += 1;
+                }
                 self.crash();
                 return Ok(false);
             }
@@ -78,6 +88,8 @@ impl World {
                     self.answer(process, questions[place].clone())?;
                 }
             }
+            Some(9) => self.fire(process)?,
+            Some(10) => self.fire_early(process)?,
             _ => self.poll(process)?,
         }
         Ok(true)
@@ -86,6 +98,11 @@ impl World {
     fn poll(&mut self, process: &mut Process) -> Result<(), String> {
         let Some(action) = process.execution.poll_action() else {
             let quiet = process.running.is_empty() && self.acked == self.disk.len() as Seq;
+            if quiet && process.timer.is_some() {
+                self.waited += self.rng.between(1, 30) as u64;
+                self.note(|| "time passes".to_owned());
+                return Ok(());
+            }
             return if quiet { Err("the drive neither runs nor stops".to_owned()) } else { Ok(()) };
         };
         match action {
@@ -98,6 +115,7 @@ impl World {
                 }
                 let content = Content::read(&entry)?;
                 self.watch.see(entry.seq, &content)?;
+                self.mourn(process, entry.seq, &content);
                 self.contents.push(content);
                 self.disk.push(entry);
             }
@@ -109,9 +127,41 @@ impl World {
                 ));
             }
             Action::Emit(_) => {}
+            Action::SetTimer { at_ms } => {
+                self.note(|| format!("set the timer to {at_ms}"));
+                process.timer = Some(at_ms);
+            }
             Action::Stop(outcome) => self.stop(process, &outcome)?,
         }
         Ok(())
+    }
+
+    /// Notes which activations a record says have died too often.
+    fn mourn(&mut self, process: &Process, seq: Seq, content: &Content) {
+        let Content::Record(body) = content else { return };
+        let Body::Resumed { crashed, .. } = body.as_ref() else { return };
+        let superstep = process.execution.superstep();
+        for crash in crashed {
+            let Some(failure) = &crash.failure else { continue };
+            let activation = ActivationId { superstep, index: crash.index };
+            self.history.looped += 1;
+            self.killed.remove(&activation);
+            self.ledger.failed(activation, seq, failure, self.now());
+        }
+    }
+
+    /// The timer fires, on time or late.
+    fn fire(&mut self, process: &mut Process) -> Result<(), String> {
+        process.timer = None;
+        self.note(|| "the timer fires".to_owned());
+        self.report(process, Event::TimerFired)
+    }
+
+    /// A timer fires that nobody set, or the one that is set fires too early. The latter is gone then.
+    fn fire_early(&mut self, process: &mut Process) -> Result<(), String> {
+        process.timer = None;
+        self.note(|| "the timer fires for no reason".to_owned());
+        self.report(process, Event::TimerFired)
     }
 
     fn run(&mut self, process: &mut Process, task: Task) -> Result<(), String> {
@@ -127,6 +177,16 @@ impl World {
         if process.running.iter().any(|other| other.activation == activation) {
             return Err(format!("activation {activation} runs twice at the same time"));
         }
+        self.ledger.may_run(&self.scenario.policies[node.index()], activation, self.now())?;
+        self.in_lane(process, node)?;
+        let killed = self.killed.get(&activation).copied().unwrap_or(0);
+        let limited =
+            self.scenario.policies[node.index()].at_once.is_some() || self.options.limits.at_once < 1_000;
+        if killed >= self.options.limits.crashes && !limited && self.options.journaling == Journaling::Each {
+            return Err(format!("activation {activation} runs again after {killed} crashes"));
+        }
+        self.history.retries +=
+            usize::from(self.ledger.failures(&self.scenario.policies[node.index()], activation) > 0);
         let expected = self.expected.get(run_number(&process.execution));
         let input = input(&task)?;
         let wanted = expected.and_then(|expected| expected.activation(activation));
@@ -147,10 +207,22 @@ impl World {
         Ok(())
     }
 
+    /// Whether the limits allow one more activation of a node.
+    fn in_lane(&self, process: &Process, node: NodeIx) -> Result<(), String> {
+        let of_node = process.running.iter().filter(|task| task.node == node).count();
+        let most = self.scenario.policies[node.index()].at_once.map_or(usize::MAX, |most| most as usize);
+        if of_node >= most || process.running.len() >= self.options.limits.at_once {
+            return Err(format!("node {} runs although {of_node} of {most} activations do", node.0));
+        }
+        Ok(())
+    }
+
     fn stop(&mut self, process: &mut Process, outcome: &Outcome) -> Result<(), String> {
         self.note(|| format!("stop: {outcome:?}"));
         self.history.stops += 1;
         process.driving = false;
+        process.timer = None;
+        self.ledger.stopped();
         if self.options.journaling != Journaling::Off {
             self.watch.may_stop(self.acked)?;
         }
@@ -188,7 +260,7 @@ impl World {
             self.done.extend(durable);
             self.ended.retain(|(_, seq)| *seq > acked);
         }
-        let reported = process.execution.handle(self.history.steps as u64, Event::Persisted { seq: acked });
+        let reported = process.execution.handle(self.now(), Event::Persisted { seq: acked });
         reported.map_err(|refused| format!("an acknowledgement is refused: {refused}"))
     }
 
@@ -218,12 +290,22 @@ impl World {
                 Some(value) => answer = value.try_into().ok().map(u64::from_le_bytes),
             }
         }
-        let failed = self.failures.entry(activation).or_insert(0);
-        if *failed < 2 && self.rng.chance(self.habits.fail) {
-            *failed += 1;
-            self.note(|| format!("{activation} fails"));
-            let failure = Failure::new("SIM-1", FailureKind::Transient, "simulated");
-            return self.report(process, Event::Failed { activation, attempt, failure });
+        let handled = !self.scenario.topology.nodes[node.index()].on_error.is_empty();
+        if let Some(told) = script.fails(&visit).filter(|_| handled) {
+            self.note(|| format!("{activation} fails for good and leads to its handler"));
+            let failure = Failure::permanent("SIM-3", told.to_string());
+            let reported = self.report(process, Event::Failed { activation, attempt, failure, draw: 0 });
+            self.ended.push((activation, process.execution.last_seq()));
+            self.history.handled += 1;
+            return reported;
+        }
+        let failed = self.failures.get(&activation).copied().unwrap_or(0);
+        // What no handler may take has to have an attempt left.
+        let policy = &self.scenario.policies[node.index()];
+        let left = !handled || self.ledger.failures(policy, activation) + 1 < policy.attempts;
+        if left && failed < FAILURES_MAX && self.rng.chance(self.habits.fail) {
+            self.failures.insert(activation, failed + 1);
+            return self.fail(process, activation, attempt, handled);
         }
         let route = self.scenario.topology.nodes[node.index()].route.as_ref();
         let decision = route.map(|wiring| {
@@ -241,8 +323,31 @@ impl World {
         reported
     }
 
+    fn fail(
+        &mut self,
+        process: &mut Process,
+        activation: ActivationId,
+        attempt: u32,
+        handled: bool,
+    ) -> Result<(), String> {
+        let kind = match self.rng.below(5) {
+            _ if handled => FailureKind::Transient,
+            0 => FailureKind::Permanent,
+            1 => FailureKind::Unclassified,
+            _ => FailureKind::Transient,
+        };
+        let mut failure = Failure::new("SIM-1", kind, "simulated");
+        failure.retry_after_ms = self.rng.chance(250).then(|| self.rng.below(60) as u64);
+        self.note(|| format!("{activation} fails ({}, {:?})", kind.name(), failure.retry_after_ms));
+        let (seq, at_ms) = (process.execution.last_seq() + 1, self.now());
+        self.ledger.failed(activation, seq, &failure, at_ms);
+        self.killed.remove(&activation);
+        let draw = self.rng.draw() as u32;
+        self.report(process, Event::Failed { activation, attempt, failure, draw })
+    }
+
     fn report(&mut self, process: &mut Process, event: Event) -> Result<(), String> {
-        let reported = process.execution.handle(self.history.steps as u64, event);
+        let reported = process.execution.handle(self.now(), event);
         reported.map_err(|refused| format!("a report is refused: {refused}"))?;
         self.check_state(&process.execution)
     }
@@ -259,7 +364,7 @@ impl World {
         let event = match self.rng.below(3) {
             0 => {
                 let failure = Failure::permanent("SIM-2", "too late");
-                Event::Failed { activation, attempt, failure }
+                Event::Failed { activation, attempt, failure, draw: 0 }
             }
             1 => Event::Asked { activation, attempt, name: "late".to_owned(), question: Vec::new() },
             _ => {
@@ -298,7 +403,7 @@ impl World {
             |execution: &Execution| (format!("{execution:?}"), execution.status(), execution.last_seq());
         let before = stand(&process.execution);
         let what = format!("{event:?}");
-        let answer = process.execution.handle(self.history.steps as u64, event);
+        let answer = process.execution.handle(self.now(), event);
         if answer.is_err() != refused {
             return Err(format!("{what} should {}be refused: {answer:?}", if refused { "" } else { "not " }));
         }
@@ -316,9 +421,8 @@ impl World {
         let wrong = self.rng.chance(self.habits.wrong);
         self.note(|| format!("answer {}{}", question.id, if wrong { " wrongly" } else { "" }));
         let value = if wrong { WRONG.to_vec() } else { question.question };
-        let answered = process
-            .execution
-            .handle(self.history.steps as u64, Event::Answered { interrupt: question.id, value });
+        let answered =
+            process.execution.handle(self.now(), Event::Answered { interrupt: question.id, value });
         answered.map_err(|refused| format!("an answer is refused: {refused}"))
     }
 }
@@ -326,6 +430,9 @@ impl World {
 fn input(task: &Task) -> Result<Option<u64>, String> {
     if task.input.is_unit() {
         return Ok(None);
+    }
+    if let Ok(failure) = task.input.read::<NodeFailure>() {
+        return failure.message.parse().map(Some).map_err(|_| "a handler is told something else".to_owned());
     }
     task.input
         .read::<u64>()

@@ -1,7 +1,7 @@
 //! The oracle on the journal: reads every entry as it is written and says when one does not follow from those before.
 //! It keeps its own account of what is open, finished and waiting, from the bytes alone.
 
-use statewright_engine_core::journal::{self, Body, Commit, Record, SlotState, SnapshotBody};
+use statewright_engine_core::journal::{self, Body, Commit, Crashed, Record, SlotState, SnapshotBody};
 use statewright_engine_core::{ActivationId, Entry, EntryKind, Journaling, NodeIx, Seq};
 
 /// An entry, read.
@@ -141,6 +141,8 @@ impl Watch {
             SlotState::Ready => Slot::Ready(self.last),
             SlotState::Finished { .. } => Slot::Finished,
             SlotState::Failed(_) => Slot::Failed,
+            SlotState::Handled(_) => Slot::Finished,
+            SlotState::BackingOff { .. } => Slot::Ready(self.last),
             SlotState::Waiting { asked, .. } => Slot::Waiting(asked.id.clone()),
         }
     }
@@ -170,6 +172,8 @@ impl Watch {
                     }
                 }
             }
+            Body::Failed { index, retry: Some(_), .. } => self.settle(seq, *index, Slot::Ready(seq))?,
+            Body::Failed { index, handled: true, .. } => self.settle(seq, *index, Slot::Finished)?,
             Body::Failed { index, .. } => self.settle(seq, *index, Slot::Failed)?,
             Body::Asked { index, interrupt, .. } => {
                 self.settle(seq, *index, Slot::Waiting(interrupt.id.clone()))?;
@@ -195,17 +199,24 @@ impl Watch {
                     self.enter(seq, commit)?;
                 }
             }
-            Body::Resumed { .. } => {
-                for slot in self.slots.iter_mut().filter(|slot| **slot == Slot::Failed) {
-                    *slot = Slot::Ready(seq);
-                }
-            }
+            Body::Resumed { keeps_failed, crashed, .. } => self.resume(seq, *keeps_failed, crashed)?,
             Body::Cancelled => {
                 self.open = false;
                 self.settled = seq;
                 self.slots.clear();
             }
             Body::Drained => {}
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, seq: Seq, keeps_failed: bool, crashed: &[Crashed]) -> Result<(), String> {
+        for slot in self.slots.iter_mut().filter(|slot| !keeps_failed && **slot == Slot::Failed) {
+            *slot = Slot::Ready(seq);
+        }
+        for crash in crashed.iter().filter(|crash| crash.failure.is_some()) {
+            let to = if crash.handled { Slot::Finished } else { Slot::Failed };
+            self.settle(seq, crash.index, to)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use statewright_engine_core::{
     TypedCell, UpdateValue,
 };
 
+use super::ledger::Ledger;
 use super::process::Process;
 use super::watch::{Content, Watch};
 use super::{History, recovery};
@@ -35,6 +36,8 @@ pub(super) struct Habits {
     pub(super) wrong: usize,
     pub(super) panic: usize,
     pub(super) reboot: usize,
+    pub(super) timer: usize,
+    pub(super) early: usize,
 }
 
 impl Habits {
@@ -58,6 +61,8 @@ impl Habits {
             wrong: some(300, 50, 500),
             panic: if each { some(80, 100, 500) } else { 0 },
             reboot: if stored { some(600, 100, 900) } else { 0 },
+            timer: some(1000, 5, 200),
+            early: some(300, 1, 10),
         }
     }
 }
@@ -76,6 +81,12 @@ pub(super) struct World {
     /// Everything up to here is durable and acknowledged.
     pub(super) acked: Seq,
     pub(super) watch: Watch,
+    /// What the attempts of activations used up: outside the journal.
+    pub(super) ledger: Ledger,
+    /// How often the process died while an activation ran, since it last reported a failure.
+    pub(super) killed: HashMap<ActivationId, u32>,
+    /// How long everybody waited, beside the steps.
+    pub(super) waited: u64,
     /// How often each activation failed on purpose.
     pub(super) failures: HashMap<ActivationId, u32>,
     /// Activations whose end was acknowledged: outside the journal, and never forgotten.
@@ -104,7 +115,11 @@ impl World {
             10_000
         };
         let bytes = if rng.chance(600) { rng.between(0, 3000) as u64 } else { 256 * 1024 };
-        let limits = Limits { frontier, snapshot_after_bytes: bytes };
+        let at_once = if rng.chance(200) { rng.between(1, 3) } else { 1_000 };
+        // What a handler is told must not depend on crashes.
+        let handlers = scenario.topology.nodes.iter().any(|node| !node.on_error.is_empty());
+        let crashes = if handlers { u32::MAX } else { rng.between(1, 3) as u32 };
+        let limits = Limits { frontier, at_once, crashes, snapshot_after_bytes: bytes };
         let observe = if rng.chance(500) { Observe::Nothing } else { Observe::Updates };
         Self {
             seed,
@@ -116,6 +131,9 @@ impl World {
             contents: Vec::new(),
             acked: 0,
             watch: Watch::new(journaling),
+            ledger: Ledger::default(),
+            killed: HashMap::new(),
+            waited: 0,
             failures: HashMap::new(),
             done: HashSet::new(),
             ended: Vec::new(),
@@ -125,6 +143,11 @@ impl World {
             process: None,
             over: false,
         }
+    }
+
+    /// The time: every step takes a millisecond, and waiting takes longer.
+    pub(super) fn now(&self) -> u64 {
+        self.history.steps as u64 + self.waited
     }
 
     pub(super) fn note(&mut self, step: impl FnOnce() -> String) {
@@ -197,6 +220,10 @@ impl World {
         self.contents.truncate(kept);
         // At the other levels nothing that happened since the last stop is stored.
         self.ended.retain(|(_, seq)| *seq <= acked && self.options.journaling == Journaling::Each);
+        match self.options.journaling {
+            Journaling::Each => self.ledger.lost_after(kept as Seq),
+            _ => self.ledger.lost_since_stop(),
+        }
         self.history.crashes += 1;
         self.note(|| format!("crash: {sent} entries were sent, {acked} acknowledged, {kept} survive"));
     }
@@ -221,8 +248,9 @@ impl World {
             Status::Open | Status::Stopped(Outcome::Drained) => self.take_up(process)?,
             Status::Stopped(Outcome::Finished) => {
                 self.check_finished(&process.execution, run)?;
-                self.history.starved +=
-                    self.expected.get(run).map_or(0, |expected| usize::from(expected.starved > 0));
+                if self.expected.get(run).is_some_and(|expected| expected.starved > 0) {
+                    return Err("the run finished, and something still waits at a join".to_owned());
+                }
                 self.next_run(process, run)?;
             }
             Status::Stopped(Outcome::Cancelled) => self.next_run(process, run)?,
@@ -313,9 +341,7 @@ impl World {
         self.note(|| format!("start run {run}"));
         let input = UpdateValue::live(self.scenario.script.input(run));
         let event = Event::Start { run: RunId::new(format!("r{run}")), input };
-        execution
-            .handle(self.history.steps as u64, event)
-            .map_err(|refused| format!("the start is refused: {refused}"))?;
+        execution.handle(self.now(), event).map_err(|refused| format!("the start is refused: {refused}"))?;
         process.driving = true;
         self.watch.drive_begins();
         self.check_state(&process.execution)
@@ -326,8 +352,13 @@ impl World {
             return self.cancel(process);
         }
         self.note(|| "resume".to_owned());
-        let resumed = process.execution.handle(self.history.steps as u64, Event::Resume);
+        let seq = process.execution.last_seq() + 1;
+        let granted = matches!(process.execution.status(), Status::Stopped(Outcome::Failed(_)));
+        let resumed = process.execution.handle(self.now(), Event::Resume);
         resumed.map_err(|refused| format!("the resume is refused: {refused}"))?;
+        if granted {
+            self.ledger.granted(seq);
+        }
         process.driving = true;
         self.watch.drive_begins();
         self.check_state(&process.execution)
@@ -335,7 +366,7 @@ impl World {
 
     pub(super) fn cancel(&mut self, process: &mut Process) -> Result<(), String> {
         self.note(|| "cancel".to_owned());
-        let cancelled = process.execution.handle(self.history.steps as u64, Event::Cancel);
+        let cancelled = process.execution.handle(self.now(), Event::Cancel);
         cancelled.map_err(|refused| format!("the cancel is refused: {refused}"))?;
         self.history.cancels += 1;
         process.driving = true;

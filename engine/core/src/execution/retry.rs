@@ -1,0 +1,99 @@
+//! Trying again: what follows a failure, and which activations wait for their time. The time itself is the driver's.
+
+use std::collections::BTreeSet;
+
+use super::slot::Progress;
+use super::{Execution, Gated};
+use crate::failure::Failure;
+use crate::policy::Retry;
+
+/// The activations of the superstep that back off, by time. Made from the slots when a drive begins.
+#[derive(Debug, Default)]
+pub(super) struct BackOffs {
+    waiting: BTreeSet<(u64, u32)>,
+    /// The timer that the driver was told to set last.
+    timer: Option<u64>,
+}
+
+impl BackOffs {
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.timer = None;
+    }
+
+    /// Those whose time has come, in the order of the superstep.
+    fn due(&mut self, now_ms: u64) -> BTreeSet<u32> {
+        let mut due = BTreeSet::new();
+        while let Some((at_ms, place)) = self.waiting.first().copied().filter(|(at_ms, _)| *at_ms <= now_ms) {
+            self.waiting.remove(&(at_ms, place));
+            due.insert(place);
+        }
+        due
+    }
+
+    /// The timer to set, if the one that is set is not the right one.
+    fn next_timer(&mut self) -> Option<u64> {
+        let next = self.waiting.first().map(|(at_ms, _)| *at_ms);
+        let changed = next.is_some() && next != self.timer;
+        self.timer = next;
+        next.filter(|_| changed)
+    }
+}
+
+impl Execution {
+    /// What the policy of its node says about a failure.
+    pub(super) fn retry(&self, index: u32, failure: &Failure, now_ms: u64, draw: u32) -> Option<Retry> {
+        let slot = &self.slots[index as usize];
+        self.plan.nodes[slot.node.index()].policy.retries().decide(&slot.tries(), failure, now_ms, draw)
+    }
+
+    /// Whether an error handler goes on when this activation has failed for good.
+    pub(super) fn has_handler(&self, index: u32) -> bool {
+        !self.plan.nodes[self.slots[index as usize].node.index()].on_error.is_empty()
+    }
+
+    /// An activation that ran waits for its next attempt.
+    pub(super) fn back_off(&mut self, index: u32, at_ms: u64) {
+        self.yield_lane(index);
+        self.back_offs.waiting.insert((at_ms, index));
+        self.set_timer();
+    }
+
+    /// A drive begins: what backed off before goes on waiting for the rest of its time.
+    pub(super) fn wait_on(&mut self, now_ms: u64) {
+        self.back_offs.clear();
+        for (place, slot) in self.slots.iter().enumerate() {
+            if let Progress::BackingOff(wait) = &slot.progress {
+                self.back_offs.waiting.insert((wait.at_ms, place as u32));
+            }
+        }
+        self.wake(now_ms);
+    }
+
+    pub(super) fn timer_fired(&mut self, now_ms: u64) {
+        // The driver has no timer any more: if it fired too early, it is to be set again.
+        self.back_offs.timer = None;
+        if self.driving && !self.draining && self.wake(now_ms) {
+            self.run_ready();
+        }
+    }
+
+    /// Makes those ready whose time has come, and says whether there were any.
+    fn wake(&mut self, now_ms: u64) -> bool {
+        let due = self.back_offs.due(now_ms);
+        for place in &due {
+            self.slots[*place as usize].wake();
+        }
+        self.set_timer();
+        !due.is_empty()
+    }
+
+    fn set_timer(&mut self) {
+        if self.draining {
+            return;
+        }
+        if let Some(at_ms) = self.back_offs.next_timer() {
+            self.gate(Gated::SetTimer(at_ms));
+        }
+    }
+}
