@@ -74,6 +74,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: RunsCommand,
     },
+    /// Check, copy or shrink the database
+    Db {
+        #[command(subcommand)]
+        command: DbCommand,
+    },
     /// Draw a graph, or the path that a run took through it
     Graph(GraphArgs),
     /// Explain an error code
@@ -188,6 +193,19 @@ pub(crate) enum RunsCommand {
     Watch(OneRun),
     /// End a run for good
     Cancel(OneRun),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Read everything and compare it with its checksums; say what of each thread is sound
+    Check,
+    /// Copy a SQLite database into a new file while runs go on
+    Backup {
+        /// The new file
+        file: PathBuf,
+    },
+    /// Give unused space back
+    Vacuum,
 }
 
 #[derive(Debug, Args)]

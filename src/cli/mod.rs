@@ -3,6 +3,7 @@
 #![doc = include_str!("json.md")]
 
 mod args;
+mod db;
 mod doctor;
 mod drive;
 mod explain;
@@ -112,6 +113,7 @@ async fn dispatch(shell: &Shell<'_>, command: Command) -> Result<Exit, CliError>
             RunsCommand::Watch(args) => watch::watch(shell, &args).await,
             RunsCommand::Cancel(args) => runs::cancel(shell, &args).await,
         },
+        Command::Db { command } => db::db(shell, command).await,
         Command::Graph(args) => graph::graph(shell, &args).await,
         Command::Explain(args) => explain::explain(shell, &args),
         Command::Doctor(args) => doctor::doctor(shell, &args).await,

@@ -12,4 +12,5 @@ mod logs;
 mod postgres;
 mod storage;
 mod support;
+mod upkeep;
 mod wire;

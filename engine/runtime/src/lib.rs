@@ -27,6 +27,7 @@ mod node;
 mod outbox;
 mod question;
 mod runner;
+mod sealed;
 mod step;
 mod timers;
 
@@ -45,6 +46,7 @@ pub use node::Node;
 pub use outbox::Delivery;
 pub use question::{Pose, Question};
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
+pub use sealed::{SealError, Sealed, Sealer};
 /// What the derive macros name. Not for use by hand: it may change in any release.
 #[doc(hidden)]
 pub use statewright_engine_core::__private;

@@ -19,6 +19,7 @@ mod runs;
 mod schema;
 mod sqlite;
 mod store;
+mod upkeep;
 mod writer;
 
 #[cfg(feature = "postgres")]

@@ -11,7 +11,7 @@ use statewright_engine_runtime::{
 };
 use statewright_engine_testkit::PostgresServer;
 
-use crate::common::{all, open, place, positions, record, take};
+use crate::common::{all, open, place, positions, raw, record, take};
 
 #[derive(State, Clone, Debug, Default, PartialEq, Eq)]
 struct Trip {
@@ -109,6 +109,37 @@ async fn what_was_acknowledged_at_power_survives_the_death_of_the_server_and_els
         let busy = Checkpointer::open(&store, &power.as_str().into(), Durability::Power).await.err();
         assert_eq!(busy.map(|error| error.code()), Some("SW-S401"), "the lost journal frees nothing");
         take(&store, &process).await.append(record(left.len() as Seq + 1, b"again")).await.unwrap();
+    }
+}
+
+/// How often the server has synced its log. A session tells its part when it ends, so all others have to be over.
+async fn syncs(url: &str) -> i64 {
+    let mut connection = raw(url).await;
+    const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    while sqlx::query_scalar::<_, i64>(OTHERS).fetch_one(&mut connection).await.unwrap() > 0 {}
+    sqlx::query_scalar("SELECT wal_sync::bigint FROM pg_stat_wal").fetch_one(&mut connection).await.unwrap()
+}
+
+/// Killing a process says nothing about losing power, so the syncs are counted, on a server that does nothing else.
+#[tokio::test]
+async fn at_power_the_server_syncs_its_log_for_each_entry_and_at_process_it_does_not() {
+    const ENTRIES: Seq = 100;
+    let Some(server) = PostgresServer::start() else { return };
+    let url = server.database();
+    for (level, is_synced) in
+        [(Durability::Power, true), (Durability::Process, false), (Durability::Exit, true)]
+    {
+        let before = syncs(&url).await;
+        let store = open(&url).await;
+        let mut journal = Checkpointer::open(&store, &level.name().into(), level).await.unwrap();
+        for seq in 1..=ENTRIES {
+            journal.append(record(seq, b"some bytes")).await.unwrap();
+        }
+        drop(journal);
+        store.close().await;
+        let counted = syncs(&url).await - before;
+        assert_eq!(counted >= ENTRIES as i64, is_synced, "{counted} syncs at `{}`", level.name());
     }
 }
 

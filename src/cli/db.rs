@@ -1,0 +1,161 @@
+//! `db`: what an operator does with the database as a whole.
+
+use std::path::Path;
+
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use statewright_engine_core::{Entry, Seq, ThreadId, journal};
+use statewright_engine_runtime::{Checkpointer, StoreError};
+use statewright_engine_sql::SqlStore;
+
+use super::args::DbCommand;
+use super::{Exit, Shell, home};
+use crate::error::CliError;
+
+/// How many entries are read at once. Beyond what is damaged they are read one by one.
+const CHUNK: Seq = 256;
+
+/// Something that cannot be read as it was written.
+struct Problem {
+    seq: Seq,
+    code: &'static str,
+    message: String,
+}
+
+/// What is left of a thread.
+struct Examined {
+    thread: ThreadId,
+    last: Seq,
+    /// Everything up to here is sound.
+    sound_to: Seq,
+    problems: Vec<Problem>,
+}
+
+pub(crate) async fn db(shell: &Shell<'_>, command: DbCommand) -> Result<Exit, CliError> {
+    let store = home::store(&shell.global).await?;
+    match command {
+        DbCommand::Check => check(shell, &store).await,
+        DbCommand::Backup { file } => backup(shell, &store, &file).await,
+        DbCommand::Vacuum => vacuum(shell, &store).await,
+    }
+}
+
+async fn check(shell: &Shell<'_>, store: &SqlStore) -> Result<Exit, CliError> {
+    // Damage that ends a query is a finding too, and no reason to say nothing about the rest.
+    let structure = store.integrity().await.unwrap_or_else(|error| vec![error.to_string()]);
+    let mut threads = Vec::new();
+    for (thread, last) in store.threads().await? {
+        threads.push(examine(store, thread, last).await);
+    }
+    let ok = structure.is_empty() && threads.iter().all(|thread| thread.problems.is_empty());
+    if shell.out.json {
+        let threads: Vec<Value> = threads.iter().map(as_json).collect();
+        let database = store.place();
+        shell
+            .out
+            .object(&json!({ "database": database, "ok": ok, "structure": structure, "threads": threads }));
+    } else {
+        print(shell, store, &structure, &threads);
+    }
+    Ok(if ok { Exit::Finished } else { Exit::Error })
+}
+
+/// Reads every entry of a thread and compares it with its checksum.
+async fn examine(store: &SqlStore, thread: ThreadId, last: Seq) -> Examined {
+    let mut problems = Vec::new();
+    for from in (1..=last).step_by(CHUNK as usize) {
+        let to = last.min(from + CHUNK - 1);
+        match store.entries(&thread, &[(from, to)]).await {
+            Ok(entries) => judge(from, to, &entries, &mut problems),
+            Err(_) => {
+                for seq in from..=to {
+                    match store.entries(&thread, &[(seq, seq)]).await {
+                        Ok(entries) => judge(seq, seq, &entries, &mut problems),
+                        Err(error) => problems.push(unreadable(seq, &error)),
+                    }
+                }
+            }
+        }
+    }
+    let sound_to = problems.first().map_or(last, |problem| problem.seq - 1);
+    Examined { thread, last, sound_to, problems }
+}
+
+fn unreadable(seq: Seq, error: &StoreError) -> Problem {
+    Problem { seq, code: error.code(), message: error.to_string() }
+}
+
+/// What is wrong with the entries of a range: those that are missing, and those that are not what was written.
+fn judge(from: Seq, to: Seq, entries: &[Entry], problems: &mut Vec<Problem>) {
+    let mut entries = entries.iter().peekable();
+    for seq in from..=to {
+        let Some(entry) = entries.next_if(|entry| entry.seq == seq) else {
+            problems.push(Problem { seq, code: "SW-S410", message: "the entry is missing".to_owned() });
+            continue;
+        };
+        if let Err(error) = journal::decode::<IgnoredAny>(&entry.bytes) {
+            problems.push(Problem { seq, code: error.code(), message: error.to_string() });
+        }
+    }
+}
+
+fn as_json(examined: &Examined) -> Value {
+    let problem =
+        |problem: &Problem| json!({ "seq": problem.seq, "code": problem.code, "message": problem.message });
+    json!({
+        "thread": examined.thread, "entries": examined.last, "sound_to": examined.sound_to,
+        "problems": examined.problems.iter().map(problem).collect::<Vec<_>>(),
+    })
+}
+
+fn print(shell: &Shell<'_>, store: &SqlStore, structure: &[String], threads: &[Examined]) {
+    let out = &shell.out;
+    for line in structure {
+        out.line(&format!("{} {line}", out.style().red().apply_to("✗")));
+    }
+    let damaged: Vec<&Examined> = threads.iter().filter(|thread| !thread.problems.is_empty()).collect();
+    for examined in &damaged {
+        out.line(&format!(
+            "{} thread {}: entries 1 to {} of {} are sound",
+            out.style().red().apply_to("✗"),
+            examined.thread,
+            examined.sound_to,
+            examined.last
+        ));
+        for problem in &examined.problems {
+            out.line(&format!("    entry {}: [{}] {}", problem.seq, problem.code, problem.message));
+        }
+    }
+    let entries: Seq = threads.iter().map(|thread| thread.last).sum();
+    let counted = format!("{} threads, {entries} entries in {}", threads.len(), store.place());
+    if structure.is_empty() && damaged.is_empty() {
+        out.line(&format!("{} {counted}: all sound", out.style().green().apply_to("✓")));
+    } else {
+        out.line(&format!("{counted}: {} threads are damaged; restore a backup", damaged.len()));
+    }
+}
+
+async fn backup(shell: &Shell<'_>, store: &SqlStore, file: &Path) -> Result<Exit, CliError> {
+    store.backup(file).await?;
+    let bytes = std::fs::metadata(file).map_or(0, |file| file.len());
+    if shell.out.json {
+        let object = json!({ "database": store.place(), "file": file, "bytes": bytes });
+        shell.out.object(&object);
+    } else {
+        shell.out.line(&format!("{} → {}, {bytes} bytes", store.place(), file.display()));
+    }
+    Ok(Exit::Finished)
+}
+
+async fn vacuum(shell: &Shell<'_>, store: &SqlStore) -> Result<Exit, CliError> {
+    let before = store.bytes().await?;
+    store.vacuum().await?;
+    let after = store.bytes().await?;
+    if shell.out.json {
+        let object = json!({ "database": store.place(), "bytes_before": before, "bytes_after": after });
+        shell.out.object(&object);
+    } else {
+        shell.out.line(&format!("{}: {before} bytes before, {after} after", store.place()));
+    }
+    Ok(Exit::Finished)
+}

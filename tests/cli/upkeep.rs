@@ -1,0 +1,179 @@
+//! `db`: what it says of a sound and of a damaged database, and whether a copy is one.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, SUM, Server, server};
+
+/// A home with two finished runs, on the threads `one` and `two`.
+fn used(server: &Server) -> Home {
+    let home = Home::new().served_by(server);
+    for thread in ["one", "two"] {
+        home.json(0, &["run", "--graph", "classic", "--thread", thread, SUM]);
+    }
+    home
+}
+
+/// Changes the database behind the program's back.
+fn sql(database: &Path, statements: &'static str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+        sqlx::Connection::close(connection).await.unwrap();
+    });
+}
+
+/// The thread of this name in what `db check` found.
+fn thread<'a>(checked: &'a Value, name: &str) -> &'a Value {
+    checked["threads"].as_array().unwrap().iter().find(|thread| thread["thread"] == name).unwrap()
+}
+
+#[test]
+fn a_sound_database_is_called_sound() {
+    let server = server("");
+    let home = used(&server);
+    let checked = home.json(0, &["db", "check"]);
+    assert_eq!((&checked["ok"], &checked["structure"]), (&json!(true), &json!([])));
+    for name in ["one", "two"] {
+        let thread = thread(&checked, name);
+        assert!(thread["entries"].as_u64().unwrap() > 3, "{checked}");
+        assert_eq!((&thread["sound_to"], &thread["problems"]), (&thread["entries"], &json!([])));
+    }
+    let done = home.run(&["db", "check"]);
+    assert!(done.stdout.contains("2 threads") && done.stdout.contains("all sound"), "{done:?}");
+}
+
+#[test]
+fn a_flipped_bit_in_an_entry_is_found_and_the_rest_is_called_sound() {
+    let server = server("");
+    let home = used(&server);
+    // The file is the whole database, so that the bit can be flipped in the file itself.
+    home.json(0, &["db", "vacuum"]);
+    let mut bytes = std::fs::read(home.database()).unwrap();
+    let question = SUM.as_bytes();
+    let places: Vec<usize> =
+        (0..bytes.len() - question.len()).filter(|place| bytes[*place..].starts_with(question)).collect();
+    let sound = home.json(0, &["db", "check"]);
+    let damaged = places.iter().filter(|place| {
+        bytes[**place] ^= 1;
+        std::fs::write(home.database(), &bytes).unwrap();
+        bytes[**place] ^= 1;
+        let done = home.run(&["db", "check", "--json"]);
+        let checked: Value = serde_json::from_str(&done.stdout).unwrap();
+        let threads = checked["threads"].as_array().unwrap();
+        let hit: Vec<&Value> = threads.iter().filter(|thread| thread["problems"] != json!([])).collect();
+        assert_eq!(done.code, Some(i32::from(!hit.is_empty())), "{done:?}");
+        // In the table of runs the question has no checksum.
+        let [hit] = hit[..] else { return false };
+        let problem = &hit["problems"][0];
+        assert_eq!(problem["code"], "SW-S410", "{checked}");
+        assert_eq!(problem["seq"].as_u64().unwrap(), hit["sound_to"].as_u64().unwrap() + 1, "{checked}");
+        let other = if hit["thread"] == "one" { "two" } else { "one" };
+        assert_eq!(thread(&checked, other), thread(&sound, other), "the other thread is whole");
+        true
+    });
+    assert!(damaged.count() >= 2, "the question stands in an entry of each thread: {places:?}");
+}
+
+#[test]
+fn a_cut_journal_is_sound_up_to_the_cut() {
+    let server = server("");
+    let home = used(&server);
+    sql(
+        &home.database(),
+        "UPDATE entries SET bytes = substr(bytes, 1, length(bytes) / 2) WHERE id = (1 << 32 | 3);
+         DELETE FROM entries WHERE id = (2 << 32 | 2);
+         UPDATE entries SET kind = 9 WHERE id = (2 << 32 | 4)",
+    );
+    let checked = home.json(1, &["db", "check"]);
+    assert_eq!(thread(&checked, "one")["sound_to"], 2);
+    assert_eq!(thread(&checked, "one")["problems"][0]["seq"], 3);
+    assert_eq!(thread(&checked, "two")["sound_to"], 1);
+    let codes: Vec<(&Value, &Value)> = thread(&checked, "two")["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| (&problem["seq"], &problem["code"]))
+        .collect();
+    assert_eq!(codes, [(&json!(2), &json!("SW-S410")), (&json!(4), &json!("SW-S427"))]);
+    let done = home.run(&["db", "check"]);
+    assert_eq!(done.code, Some(1));
+    assert!(done.stdout.contains("thread one: entries 1 to 2 of"), "{done:?}");
+    assert!(done.stdout.contains("the entry is missing"), "{done:?}");
+}
+
+#[test]
+fn a_file_that_was_cut_off_is_never_called_sound() {
+    let server = server("");
+    let home = used(&server);
+    home.json(0, &["db", "vacuum"]);
+    let bytes = std::fs::read(home.database()).unwrap();
+    for part in [4, 2] {
+        std::fs::write(home.database(), &bytes[..bytes.len() / part / 4096 * 4096]).unwrap();
+        let done = home.run(&["db", "check", "--json"]);
+        assert_eq!(done.code, Some(1), "{done:?}");
+        let checked: Value = serde_json::from_str(&done.stdout).unwrap();
+        assert!(checked["error"]["code"] == "SW-S427" || checked["ok"] == false, "{done:?}");
+    }
+}
+
+#[test]
+fn a_backup_is_a_whole_private_database_and_overwrites_nothing() {
+    let server = server("");
+    let home = used(&server);
+    let object = home.json(0, &["db", "backup", "copy.db"]);
+    let copy = home.path().join("work/copy.db");
+    assert_eq!(object["bytes"].as_u64().unwrap(), std::fs::metadata(&copy).unwrap().len());
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let before = std::fs::read(&copy).unwrap();
+    home.error("SW-S420", &["db", "backup", "copy.db"]);
+    assert_eq!(std::fs::read(&copy).unwrap(), before, "what is there stays");
+    home.error("SW-S420", &["db", "backup", "no folder/copy.db"]);
+    assert_eq!(home.json(0, &["runs", "list", "--database", "copy.db"]), home.json(0, &["runs", "list"]));
+    let threads = home.json(0, &["db", "check"])["threads"].clone();
+    assert_eq!(home.json(0, &["db", "check", "--database", "copy.db"])["threads"], threads);
+}
+
+#[test]
+fn vacuum_gives_space_back_and_changes_nothing_else() {
+    let server = server("");
+    let home = used(&server);
+    sql(
+        &home.database(),
+        "CREATE TABLE ballast (x); INSERT INTO ballast VALUES (randomblob(1000000)); DROP TABLE ballast",
+    );
+    let before = home.json(0, &["db", "check"]);
+    let object = home.json(0, &["db", "vacuum"]);
+    let (was, is) = (object["bytes_before"].as_u64().unwrap(), object["bytes_after"].as_u64().unwrap());
+    assert!(was - is > 900_000, "{object}");
+    assert_eq!(home.json(0, &["db", "check"]), before);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn on_a_server_entries_are_checked_and_a_backup_is_left_to_its_own_tools() {
+    let Some(postgres) = statewright_engine_testkit::PostgresServer::shared() else { return };
+    let url = postgres.database();
+    let server = server("");
+    let home = Home::new().served_by(&server).env("STATEWRIGHT_DATABASE", url.clone());
+    home.json(0, &["run", "--graph", "classic", "--thread", "one", SUM]);
+    assert_eq!(home.json(0, &["db", "check"])["ok"], true);
+    let words = home.error("SW-S440", &["db", "backup", "copy.dump"]);
+    assert!(words.contains("pg_dump"), "{words}");
+    assert!(!home.path().join("work/copy.dump").exists());
+    assert!(home.json(0, &["db", "vacuum"])["bytes_after"].as_u64().unwrap() > 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+        let flip = "UPDATE statewright.entries SET bytes = set_bit(bytes, 80, 1 - get_bit(bytes, 80))
+            WHERE (id & 4294967295) = 3";
+        sqlx::raw_sql(flip).execute(&mut connection).await.unwrap();
+    });
+    let checked = home.json(1, &["db", "check"]);
+    assert_eq!(thread(&checked, "one")["sound_to"], 2, "{checked}");
+    assert_eq!(thread(&checked, "one")["problems"][0]["code"], "SW-S410", "{checked}");
+}
