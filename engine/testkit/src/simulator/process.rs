@@ -294,30 +294,13 @@ impl World {
             let failure = Failure::permanent("SIM-4", "simulated");
             return self.failed(process, activation, attempt, failure);
         }
-        let mut answer = None;
-        if let Some(name) = script.question(&visit) {
-            let given = task.answers.as_deref().unwrap_or_default().iter().find(|given| given.name == name);
-            match given.map(|given| given.value.as_slice()) {
-                None => {
-                    self.note(|| format!("{activation} asks {name}"));
-                    let question = script.answer(&visit).to_le_bytes().to_vec();
-                    return self.report(
-                        process,
-                        Event::Asked {
-                            activation,
-                            attempt,
-                            questions: vec![Asking { name, question, expiry: None }],
-                        },
-                    );
-                }
-                Some(WRONG) => {
-                    self.note(|| format!("{activation} rejects the answer to {name}"));
-                    let reason = "it is wrong".to_owned();
-                    return self.report(process, Event::AnswerRejected { activation, attempt, name, reason });
-                }
-                Some(value) => answer = value.try_into().ok().map(u64::from_le_bytes),
+        let answer = match self.questioned(&task, &visit) {
+            Ok(answer) => answer,
+            Err(event) => {
+                self.note(|| format!("{event:?}"));
+                return self.report(process, *event);
             }
-        }
+        };
         let handled = !self.scenario.topology.nodes[node.index()].on_error.is_empty();
         if let Some(told) = script.fails(&visit).filter(|_| handled) {
             self.note(|| format!("{activation} fails for good and leads to its handler"));
@@ -350,6 +333,26 @@ impl World {
         panic_in_reducer(false);
         self.ended.push((activation, process.execution.last_seq()));
         reported
+    }
+
+    /// The answer that the execution was given, if it asks; else what it reports about its question.
+    fn questioned(&self, task: &Task, visit: &Visit<'_>) -> Result<Option<u64>, Box<Event>> {
+        let script = self.scenario.script;
+        let (activation, attempt) = (task.activation, task.attempt);
+        let Some(name) = script.question(visit) else { return Ok(None) };
+        let given = task.answers.as_deref().unwrap_or_default().iter().find(|given| given.name == name);
+        match given.map(|given| given.value.as_slice()) {
+            None => {
+                let question = script.answer(visit).to_le_bytes().to_vec();
+                let questions = vec![Asking { name, question, expiry: None }];
+                Err(Box::new(Event::Asked { activation, attempt, questions }))
+            }
+            Some(WRONG) => {
+                let reason = "it is wrong".to_owned();
+                Err(Box::new(Event::AnswerRejected { activation, attempt, name, reason }))
+            }
+            Some(value) => Ok(value.try_into().ok().map(u64::from_le_bytes)),
+        }
     }
 
     fn fail(

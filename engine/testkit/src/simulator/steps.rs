@@ -89,7 +89,7 @@ impl World {
                 Ok(Next::Later)
             }
             // A node with an error handler fails only where the reference says so.
-            Some(StepState::Started) if handled || self.rng.chance(400) => {
+            Some(StepState::Started) if handled || self.rng.chance(200) => {
                 self.note(|| format!("{activation} looks the effect {} up (attempt {attempt})", step.name));
                 if !self.took_place(activation, &step.name) {
                     self.take_place(activation, step)?;
