@@ -76,7 +76,7 @@ pub struct NodeFailure {
     pub kind: FailureKind,
     /// What happened, in one sentence.
     pub message: String,
-    /// The chain of causes, outermost first.
+    /// The chain of causes, outermost first; then the effects that began and whose outcome is unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
     /// How often the node was tried.

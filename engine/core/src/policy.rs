@@ -10,6 +10,9 @@ use crate::failure::{Failure, FailureKind};
 /// How often one activation may be told by a provider when to come back without that costing an attempt.
 pub const RETRY_AFTERS_MAX: u32 = 10;
 
+/// No time is later than this: recovery takes a greater number for damage.
+const LATEST_MS: u64 = u64::MAX >> 1;
+
 /// How long one activation may wait in all because a provider said when to come back: ten minutes.
 pub const RETRY_AFTER_TOTAL: Duration = Duration::from_secs(600);
 
@@ -207,7 +210,7 @@ impl RetryPolicy {
             && used.waited_ms.saturating_add(asked_ms) <= total_ms
         {
             let more = (asked_ms as f64 * self.jitter * share(draw) / 2.0).round() as u64;
-            let at_ms = now_ms.saturating_add(asked_ms).saturating_add(more);
+            let at_ms = now_ms.saturating_add(asked_ms).saturating_add(more).min(LATEST_MS);
             return Some(Retry { at_ms, asked_ms: Some(asked_ms) });
         }
         let attempts = used.attempts + 1;
@@ -215,7 +218,7 @@ impl RetryPolicy {
             return None;
         }
         let wait_ms = self.back_off_ms(attempts, draw).max(asked_ms.min(self.cap_ms));
-        Some(Retry { at_ms: now_ms.saturating_add(wait_ms), asked_ms: None })
+        Some(Retry { at_ms: now_ms.saturating_add(wait_ms).min(LATEST_MS), asked_ms: None })
     }
 }
 
@@ -342,6 +345,6 @@ mod tests {
         let policy = exact(u32::MAX).factor(1e300).cap(Duration::MAX).jitter(1.0);
         let used = Tries { attempts: u32::MAX - 3, ..Tries::default() };
         let retry = policy.decide(&used, &transient(Some(u64::MAX)), u64::MAX, u32::MAX).unwrap();
-        assert_eq!(retry.at_ms, u64::MAX);
+        assert_eq!(retry.at_ms, LATEST_MS);
     }
 }

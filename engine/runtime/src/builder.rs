@@ -321,7 +321,8 @@ impl<S: State> StateGraph<S> {
 
     /// Goes on at `handler` when `node` has failed for good, in place of failing the run. The handler runs in the next
     /// superstep and is told what happened; of the node's other edges none is taken, and what it would have written is
-    /// not. Each failed activation of a fan-out runs the handler once. A node that a join waits for cannot have one.
+    /// not. Each failed activation of a fan-out runs the handler once. As a source of a join the node must be
+    /// [`optional`](NodeHandle::optional): the join goes on without it.
     pub fn on_error<I, R>(&mut self, node: NodeHandle<S, I, R>, handler: impl Into<To<S, NodeFailure>>) {
         let wires = handler.into().into_wires();
         let mut twice = None;

@@ -17,7 +17,9 @@ pub enum Durability {
     Power,
     /// The death of the process: an entry is with the operating system before anything depends on it.
     Process,
-    /// Only the end of a drive is stored.
+    /// Only snapshots are stored, each of which survives what it would at `Power`: at the end of a drive, and within one
+    /// when an effect begins that is not idempotent, when items of the outbox are handed out, and when somebody answers
+    /// or settles. A crash repeats everything since the last one.
     Exit,
 }
 

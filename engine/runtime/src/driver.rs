@@ -235,10 +235,9 @@ impl<S: State> Driver<S> {
             && let Poll::Ready(Some(joined)) = self.together.poll_join_next(context)
         {
             // Panics end inside the activation, and nothing is aborted while the driver listens.
-            return match joined {
-                Ok(ended) => Poll::Ready(self.event(ended).map(|event| (event, 0))),
-                Err(_) => Poll::Pending,
-            };
+            if let Ok(ended) = joined {
+                return Poll::Ready(self.event(ended).map(|event| (event, 0)));
+            }
         }
         if let Poll::Ready(event) = self.postman.poll(context) {
             return Poll::Ready(Ok((event, 0)));

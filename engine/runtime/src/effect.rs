@@ -39,7 +39,7 @@ impl Effect {
         Self(self.0.at(index))
     }
 
-    /// What the effect depends on; as [`Step::input`].
+    /// What the effect depends on; as [`Step::input`](crate::Step::input).
     pub fn input(self, input: &(impl Serialize + ?Sized)) -> Self {
         Self(self.0.input(input))
     }
@@ -66,7 +66,7 @@ impl Effect {
     /// Gives the kept result, or does the work with its idempotency key and keeps what it gives.
     ///
     /// # Errors
-    /// [`EffectError::Unknown`] if it began earlier and was not seen to end; else as [`Step::run`].
+    /// [`EffectError::Unknown`] if it began earlier and was not seen to end; else as [`Step::run`](crate::Step::run).
     pub async fn run<T: Data, Fut>(self, work: impl FnOnce(String) -> Fut + Send) -> Result<T, EffectError>
     where
         Fut: Future<Output = Result<T, NodeError>> + Send,

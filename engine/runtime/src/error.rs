@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use statewright_engine_core::{Failure, FailureKind, RecoverError, Refused};
+use statewright_engine_core::{Failure, FailureKind, RecoverError, Refused, Seq, ThreadId};
 
 use crate::checkpointer::StoreError;
 
@@ -225,6 +225,30 @@ pub enum RunError {
     /// The answer cannot be written down.
     #[error("the answer cannot be stored: {0}")]
     Answer(String),
+    /// A look at an entry, or a fork from one, that the thread does not have.
+    #[error("the thread `{thread}` has no entry {seq}; {}", range(*last))]
+    NoCheckpoint {
+        /// The thread.
+        thread: ThreadId,
+        /// The entry that was asked for.
+        seq: Seq,
+        /// The last entry of the thread, 0 if it has none.
+        last: Seq,
+    },
+    /// A fork into a thread that is not empty.
+    #[error("the thread `{thread}` exists already; fork into a thread of another name")]
+    ThreadExists {
+        /// The thread.
+        thread: ThreadId,
+    },
+}
+
+fn range(last: Seq) -> String {
+    if last == 0 {
+        "nothing was ever run on it".to_owned()
+    } else {
+        format!("it has the entries 1 to {last}")
+    }
 }
 
 impl RunError {
@@ -238,6 +262,8 @@ impl RunError {
             RunError::StateLost(_) => "SW-X207",
             RunError::Unfinished(_) => "SW-X208",
             RunError::Answer(_) => "SW-X209",
+            RunError::NoCheckpoint { .. } => "SW-X212",
+            RunError::ThreadExists { .. } => "SW-X213",
         }
     }
 }

@@ -73,7 +73,7 @@ impl<S, I> Ctx<S, I> {
                 .map_err(|reason| Halt::Rejected { name, reason }),
             None => Err(match rmp_serde::to_vec_named(question) {
                 Ok(question) => Halt::Asked(Asking { name, question, expiry }),
-                Err(error) => Halt::Unaskable { name, reason: error.to_string() },
+                Err(error) => Halt::Unaskable { name, reason: unwritable(&error) },
             }),
         }
     }
@@ -115,7 +115,10 @@ impl<S, I, Q: Question> Pose<'_, S, I, Q> {
     /// Gives the question a deadline, counted from when it is asked. From then on nothing else than this answer
     /// counts; the run goes on with it when it is next taken up.
     pub fn expires(mut self, after: Duration, default: &Q::Answer) -> Self {
-        let default = rmp_serde::to_vec_named(default).map_err(|error| error.to_string());
+        let default = match self.question.check(default) {
+            Ok(()) => rmp_serde::to_vec_named(default).map_err(|error| unwritable(&error)),
+            Err(reason) => Err(format!("its default answer does not pass its own check: {reason}")),
+        };
         self.expiry = Some((after, default));
         self
     }
@@ -162,9 +165,7 @@ pub(crate) fn halted(activation: ActivationId, attempt: u32, halts: Vec<Halt>) -
             }
             Halt::Asked(asking) => questions.push(asking),
             Halt::Unaskable { name, reason } => {
-                let message = format!(
-                    "the question `{name}` cannot be stored: {reason}; it must serialise to MessagePack"
-                );
+                let message = format!("the question `{name}` cannot be stored: {reason}");
                 return Event::Failed {
                     activation,
                     attempt,
@@ -178,4 +179,8 @@ pub(crate) fn halted(activation: ActivationId, attempt: u32, halts: Vec<Halt>) -
         }
     }
     Event::Asked { activation, attempt, questions }
+}
+
+fn unwritable(error: &rmp_serde::encode::Error) -> String {
+    format!("{error}; it must serialise to MessagePack")
 }

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use statewright_engine_core::{
     Data, Event, Execution, Failure, Interrupt, Journaling, Limits, Observe, Options, Outcome, Recovery,
-    RunId, State, Status, ThreadId, TypedCell, UpdateValue,
+    RunId, Seq, State, Status, ThreadId, TypedCell, UpdateValue,
 };
 
 use tracing::Instrument;
@@ -29,8 +29,8 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// Runs one graph.
 pub struct Runner<S> {
     graph: Graph<S>,
-    checkpointer: Option<Arc<dyn Checkpointer>>,
-    durability: Durability,
+    pub(crate) checkpointer: Option<Arc<dyn Checkpointer>>,
+    pub(crate) durability: Durability,
     limits: Limits,
     pub(crate) clock: Clock,
     pub(crate) deliverers: Deliverers,
@@ -112,7 +112,8 @@ impl<S: State> Runner<S> {
     /// Delivers the items of this kind that nodes post by [`crate::Ctx::outbox`]: one after the other, in the order in
     /// which they were committed, and only once their superstep is durable. An item that is not delivered, because
     /// the handler fails or the process dies, comes again with the same id when the thread is next taken up, or by
-    /// [`Runner::deliver`].
+    /// [`Runner::deliver`], and not before. It does not hold up later ones, so the order holds among items that are
+    /// delivered at the first try.
     #[must_use]
     pub fn outbox<T: Data, Fut>(
         mut self,
@@ -192,19 +193,10 @@ impl<S: State> Runner<S> {
     pub async fn load(&self, thread: impl Into<ThreadId>) -> Result<ThreadState<S>, RunError> {
         let thread = thread.into();
         let execution = self.recover(&thread, self.options(Observe::Nothing)).await?;
-        Ok(ThreadState {
-            status: execution.status(),
-            run: execution.run().cloned(),
-            state: typed_state(&execution),
-            interrupts: execution.interrupts(),
-            unknown_effects: execution.unknown_effects(),
-            undelivered: execution.outbox().map(|post| post.id.clone()).collect(),
-            superstep: execution.superstep(),
-            thread,
-        })
+        Ok(ThreadState::of(thread, &execution))
     }
 
-    fn options(&self, observe: Observe) -> Options {
+    pub(crate) fn options(&self, observe: Observe) -> Options {
         let journaling = match (&self.checkpointer, self.durability) {
             (None, _) => Journaling::Off,
             (Some(_), Durability::Exit) => Journaling::AtEnd,
@@ -450,4 +442,6 @@ pub struct ThreadState<S> {
     pub undelivered: Vec<String>,
     /// The present superstep.
     pub superstep: u64,
+    /// The thread and the entry that it was forked from, if it was.
+    pub origin: Option<(ThreadId, Seq)>,
 }

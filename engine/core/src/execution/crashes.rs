@@ -47,7 +47,8 @@ impl Execution {
                 "crash_loop: the process ended {count} times while `{}` was running",
                 self.plan.node_name(slot.node)
             );
-            Failure::permanent("SW-X246", message)
+            let failure = Failure::permanent("SW-X246", message);
+            if self.has_handler(index) { self.with_unknown_effects(index, failure) } else { failure }
         });
         Crashed { index, count, handled: over && self.has_handler(index), failure }
     }

@@ -31,6 +31,11 @@ impl References {
         Self { lists, incomplete: false }
     }
 
+    /// The next snapshot must hold values, since no entry of the journal does.
+    pub(super) fn incomplete(cell: &dyn StateCell) -> Self {
+        Self { incomplete: true, ..Self::new(cell) }
+    }
+
     pub(super) fn lists(&self) -> &[ReferenceList] {
         &self.lists
     }

@@ -43,7 +43,7 @@ impl Execution {
             failure: Failure::permanent("SW-X224", panic_text(panic.as_ref())),
         })??;
         self.run = Some(run.clone());
-        self.cancelled = false;
+        (self.cancelled, self.drained) = (false, false);
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
         self.advance.clear();
@@ -63,6 +63,7 @@ impl Execution {
         self.draining = false;
         self.emit(|_| Notice::RunOpened { run, resumed: false });
         self.enter(superstep);
+        self.take_posts_back();
         self.hand_out_posts(now_ms)?;
         self.go_on(now_ms)
     }
@@ -79,10 +80,11 @@ impl Execution {
             self.slots.iter().any(failed) && !matches!(self.status(), Status::Stopped(Outcome::Failed(_)));
         let crashed = self.crashed(now_ms);
         let record = || Body::Resumed { granted: granted.clone(), keeps_failed, crashed: crashed.clone() };
+        // Before the record of this drive, so that recovery sees them in the order in which they came to be.
+        self.expire(now_ms)?;
         self.write(now_ms, record)?;
         self.take_up(&granted, keeps_failed);
         self.count_crashes(&crashed);
-        self.expire(now_ms)?;
         self.driving = true;
         self.driven = true;
         self.draining = false;
@@ -90,6 +92,7 @@ impl Execution {
             self.emit(|_| Notice::RunOpened { run, resumed: true });
         }
         self.tell_crashes(crashed);
+        self.take_posts_back();
         self.hand_out_posts(now_ms)?;
         if self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
             // The last commit failed and its cause may be mended in this build.
@@ -135,11 +138,14 @@ impl Execution {
         if !self.is_running(activation, attempt) {
             return Ok(());
         }
+        let posted = self.slots[activation.index as usize].posted_bytes();
         let mut stored = std::mem::take(&mut self.writer.scratch);
         stored.clear();
         if self.journals() || self.options.observe == Observe::Updates {
             let encoded = self.encode_update(&update, &mut stored);
-            if let Err(failure) = encoded.and_then(|()| self.route_fits(decision.as_ref(), stored.len())) {
+            if let Err(failure) =
+                encoded.and_then(|()| self.route_fits(decision.as_ref(), stored.len() + posted))
+            {
                 self.writer.scratch = stored;
                 return self.failed(now_ms, activation, attempt, failure, 0);
             }
@@ -176,6 +182,7 @@ impl Execution {
         let failure = failure.bounded();
         let retry = self.retry(index, &failure, now_ms, draw);
         let handled = retry.is_none() && self.has_handler(index);
+        let failure = if handled { self.with_unknown_effects(index, failure) } else { failure };
         let record = || Body::Failed { index, attempt, failure: failure.clone(), retry, handled };
         self.write(now_ms, record)?;
         let slot = &mut self.slots[index as usize];
@@ -313,6 +320,15 @@ impl Execution {
     }
 
     pub(super) fn cancel(&mut self, now_ms: u64) -> Result<(), Refused> {
+        if self.status() == Status::Stopped(Outcome::Finished) {
+            let stopping = self.gated.iter().any(|(_, action)| matches!(action, Gated::Stop(_)));
+            // Too late: the run has just finished, which whoever cancels it is told by its outcome.
+            match (self.driving, stopping) {
+                (true, _) => return self.leave_outbox(now_ms),
+                (false, true) => return Ok(()),
+                (false, false) => {}
+            }
+        }
         self.may_go_on()?;
         self.write(now_ms, || Body::Cancelled)?;
         self.cancelled = true;
@@ -320,7 +336,7 @@ impl Execution {
         self.count_unsettled();
         self.gated.retain(|(_, action)| matches!(action, Gated::Emit(_)));
         // What is under way is ended with the drive; whoever takes the thread up next delivers it again.
-        self.outbox.iter_mut().for_each(|pending| pending.handed_out = false);
+        self.take_posts_back();
         self.stop(now_ms, Outcome::Cancelled)
     }
 }

@@ -20,6 +20,7 @@ mod advance;
 mod commit;
 mod crashes;
 mod fold;
+mod fork;
 mod gates;
 mod handlers;
 mod joins;
@@ -57,7 +58,7 @@ use crate::cell::{Snapshot, StateCell, UpdateValue};
 use crate::failure::Failure;
 use crate::graph::Plan;
 use crate::ids::{ActivationId, RunId, Seq};
-use crate::journal::{self, Body, FrameError, StoredPost};
+use crate::journal::{self, Body, FrameError, Origin, StoredPost};
 use crate::route::{Decision, Payloads};
 
 /// One thread of one graph.
@@ -79,11 +80,15 @@ pub struct Execution {
     half_folded: bool,
     exhausted: Option<crate::ids::EdgeIx>,
     outbox: Vec<Pending>,
+    /// Where the thread comes from, if it is a fork.
+    origin: Option<Origin>,
     cancelled: bool,
     drained: bool,
     /// Whether a driver drives: between an accepted start or resume and the stop.
     driving: bool,
     draining: bool,
+    /// Whether the drive only delivers what is left in the outbox.
+    errand: bool,
     /// Whether a drive began, in this process or an earlier one, and nothing says how it ended.
     driven: bool,
     back_offs: BackOffs,
@@ -136,10 +141,12 @@ impl Execution {
             half_folded: false,
             exhausted: None,
             outbox: Vec::new(),
+            origin: None,
             cancelled: false,
             drained: false,
             driving: false,
             draining: false,
+            errand: false,
             driven: false,
             back_offs: BackOffs::default(),
             lanes,
@@ -291,8 +298,10 @@ impl Execution {
 
     /// The payloads of a route must be writable before anything is changed.
     fn route_fits(&self, decision: Option<&Decision>, update_bytes: usize) -> Result<(), Failure> {
+        let fits =
+            |bytes| self.fits(bytes).map_err(|error| Failure::permanent(error.code(), error.to_string()));
         let Some(decision) = decision.filter(|decision| !matches!(decision.payloads, Payloads::None)) else {
-            return Ok(());
+            return fits(update_bytes);
         };
         let payloads = match &decision.payloads {
             Payloads::None => &[],
@@ -309,7 +318,7 @@ impl Execution {
             })?;
             bytes += stored.map_or(0, |stored| stored.len()) + 16;
         }
-        self.fits(bytes).map_err(|error| Failure::permanent(error.code(), error.to_string()))
+        fits(bytes)
     }
 
     /// Leaves room for the record around a value.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::recover::{RecoverError, find, read};
 use super::slot::Progress;
-use super::types::{Entry, Journaling, Refused};
+use super::types::{Entry, Journaling, Outcome, Refused};
 use super::{Execution, Gated};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, Seq};
@@ -17,8 +17,18 @@ pub(super) struct Pending {
     pub(super) post: Arc<StoredPost>,
     /// The record that holds it, 0 if there is none, and its place there.
     pub(super) held: (Seq, u32),
-    /// Whether the driver has it.
-    pub(super) handed_out: bool,
+    pub(super) hands: Hands,
+}
+
+/// Who has an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hands {
+    /// It waits to be handed out.
+    Ours,
+    /// The driver has it, or is given it as soon as what it depends on is durable.
+    Drivers,
+    /// It could not be delivered in this drive; the next one tries again.
+    Tried,
 }
 
 impl Execution {
@@ -60,14 +70,14 @@ impl Execution {
             self.outbox.extend(numbered.map(|(post, place)| Pending {
                 post: Arc::new(post),
                 held: (seq, place),
-                handed_out: false,
+                hands: Hands::Ours,
             }));
         }
     }
 
     /// Hands out what nobody delivers yet. What depends on a superstep waits until that is durable, at every level.
     pub(super) fn hand_out_posts(&mut self, now_ms: u64) -> Result<(), Refused> {
-        if self.outbox.iter().all(|pending| pending.handed_out) {
+        if self.outbox.iter().all(|pending| pending.hands != Hands::Ours) {
             return Ok(());
         }
         if self.options.journaling == Journaling::AtEnd {
@@ -75,7 +85,8 @@ impl Execution {
         }
         for place in 0..self.outbox.len() {
             let pending = &mut self.outbox[place];
-            if !std::mem::replace(&mut pending.handed_out, true) {
+            if pending.hands == Hands::Ours {
+                pending.hands = Hands::Drivers;
                 let post = pending.post.clone();
                 self.gate(Gated::Deliver(post));
             }
@@ -85,7 +96,19 @@ impl Execution {
 
     /// Whether the driver is still to report on an item.
     pub(super) fn delivers(&self) -> bool {
-        self.outbox.iter().any(|pending| pending.handed_out)
+        self.outbox.iter().any(|pending| pending.hands == Hands::Drivers)
+    }
+
+    /// What is under way is ended with the drive; whoever takes the thread up next delivers it again.
+    pub(super) fn take_posts_back(&mut self) {
+        self.outbox.iter_mut().for_each(|pending| pending.hands = Hands::Ours);
+    }
+
+    /// Nobody wants to wait for what is left of the outbox of a run that is over.
+    pub(super) fn leave_outbox(&mut self, now_ms: u64) -> Result<(), Refused> {
+        self.gated.retain(|(_, action)| !matches!(action, Gated::Deliver(_)));
+        self.take_posts_back();
+        self.stop(now_ms, Outcome::Finished)
     }
 
     /// Somebody wants what is left delivered, and nothing else.
@@ -94,13 +117,15 @@ impl Execution {
             return Err(Refused::NothingOpen { how: "never begun" });
         }
         self.driving = true;
-        self.draining = true;
+        self.errand = true;
+        self.take_posts_back();
         self.hand_out_posts(now_ms)?;
         self.settle(now_ms)
     }
 
     pub(super) fn delivered(&mut self, now_ms: u64, id: &str, delivered: bool) -> Result<(), Refused> {
-        let Some(place) = self.outbox.iter().position(|pending| pending.post.id == id && pending.handed_out)
+        let Some(place) =
+            self.outbox.iter().position(|pending| pending.post.id == id && pending.hands == Hands::Drivers)
         else {
             return Ok(());
         };
@@ -108,7 +133,7 @@ impl Execution {
             self.write(now_ms, || Body::Delivered { id: id.to_owned() })?;
             self.outbox.remove(place);
         } else {
-            self.outbox[place].handed_out = false;
+            self.outbox[place].hands = Hands::Tried;
         }
         self.settle(now_ms)
     }
@@ -140,7 +165,7 @@ impl Execution {
                     (post.ok_or_else(lost)?, (seq, place))
                 }
             };
-            self.outbox.push(Pending { post: Arc::new(post), held, handed_out: false });
+            self.outbox.push(Pending { post: Arc::new(post), held, hands: Hands::Ours });
         }
         Ok(())
     }

@@ -246,6 +246,7 @@ impl Execution {
             self.writer.references.rebase(seq);
         }
         self.run = Some(body.run);
+        self.origin = body.origin;
         self.superstep = body.superstep;
         self.cancelled = body.cancelled;
         self.drained = body.drained;
@@ -264,8 +265,9 @@ impl Execution {
             .collect::<Result<_, _>>()?;
         self.load_outbox(body.outbox, referenced)?;
         self.writer.next_seq = seq + 1;
-        // One that was written at the end of a drive says how it ended.
-        self.driven = true;
+        // One that was written at the end of a drive says how it ended, and nobody has driven a fresh fork yet.
+        let fresh_fork = seq == 1 && self.origin.is_some();
+        self.driven = !fresh_fork;
         self.note_end();
         Ok(())
     }

@@ -131,7 +131,7 @@ impl Execution {
         self.cell.apply(&mut input, None).map_err(cell_error)?;
         self.run = Some(opened.run);
         self.driven = true;
-        self.cancelled = false;
+        (self.cancelled, self.drained) = (false, false);
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
         self.enter_recorded(seq, opened.commit)

@@ -159,6 +159,11 @@ impl Slot {
         }
     }
 
+    /// About how much its posts take in a record.
+    pub(super) fn posted_bytes(&self) -> usize {
+        self.posts.iter().map(|post| post.id.len() + post.kind.len() + post.payload.len() + 64).sum()
+    }
+
     /// The questions that have expired, with their default answers.
     pub(super) fn expired(&self, now_ms: u64) -> Vec<(String, ByteBuf)> {
         let Progress::Waiting(open) = &self.progress else { return Vec::new() };
@@ -194,7 +199,9 @@ impl Slot {
     /// Forgets the answer to the question of this name and opens it again; its id, if there was one.
     pub(super) fn reject_answer(&mut self, name: &str, reason: &str) -> Option<String> {
         let place = self.answers.iter().position(|(asked, _)| asked.name == name)?;
-        let (asked, _) = self.answers.remove(place);
+        let (mut asked, _) = self.answers.remove(place);
+        // An answer that nobody gave is not tried a second time.
+        (asked.deadline_ms, asked.default) = (None, None);
         let id = asked.id.clone();
         self.waited = None;
         self.progress = Progress::waiting(asked, Some(reason.to_owned()));

@@ -93,9 +93,14 @@ impl Execution {
 
     /// Lets others have the place of what ran, and stops the drive if nothing runs any more.
     pub(super) fn settle(&mut self, now_ms: u64) -> Result<(), Refused> {
-        self.run_held();
+        if !self.errand {
+            self.run_held();
+        }
         if !self.driving || self.running > 0 || self.delivers() {
             return Ok(());
+        }
+        if std::mem::take(&mut self.errand) {
+            return self.end_errand(now_ms);
         }
         match self.status() {
             Status::Stopped(outcome) => self.stop(now_ms, outcome),
@@ -106,6 +111,20 @@ impl Execution {
             }
             Status::Open | Status::Empty => Ok(()),
         }
+    }
+
+    /// Ends a drive that only delivered. The thread stands where it stood, and how the drive before ended is still told.
+    fn end_errand(&mut self, now_ms: u64) -> Result<(), Refused> {
+        self.driving = false;
+        if self.options.journaling == Journaling::AtEnd {
+            self.write_snapshot(now_ms)?;
+        }
+        let outcome = match self.status() {
+            Status::Stopped(outcome) => outcome,
+            Status::Open | Status::Empty => Outcome::Drained,
+        };
+        self.gate(Gated::Stop(outcome));
+        Ok(())
     }
 
     /// Ends the drive. A drive that will be taken up again leaves a snapshot, so that taking it up is quick.
@@ -158,6 +177,7 @@ impl Execution {
             references,
             self_contained,
             outbox: self.outbox_image(),
+            origin: self.origin.clone(),
         };
         let bytes = match journal::encode(&body) {
             Ok(bytes) => bytes,

@@ -46,6 +46,12 @@ impl Steps {
         self.0.clear();
     }
 
+    /// Lets snapshots hold what no entry of this journal holds. Effects that only began are another thread's.
+    pub(super) fn hold(&mut self) {
+        self.0.retain(|kept| kept.step.state != StepState::Started);
+        self.0.iter_mut().for_each(|kept| kept.seq = 0);
+    }
+
     /// Forgets what is not to survive a failed attempt.
     pub(super) fn attempt_failed(&mut self) {
         self.0.retain(|kept| !kept.step.per_attempt);
@@ -186,6 +192,23 @@ impl Execution {
             self.write_snapshot(now_ms)?;
         }
         Ok(())
+    }
+}
+
+impl Execution {
+    /// Tells an error handler which effects of the activation began and were not seen to end: the activation is gone
+    /// afterwards, and nobody else can ask.
+    pub(super) fn with_unknown_effects(&self, index: u32, mut failure: Failure) -> Failure {
+        let activation = ActivationId { superstep: self.superstep, index };
+        let began = |kept: &&Kept| {
+            kept.step.class == EffectClass::AtMostOnce && kept.step.state == StepState::Started
+        };
+        let unknown = self.slots[index as usize].steps.0.iter().filter(began);
+        let words = unknown.map(|kept| {
+            format!("the outcome of the effect `{}` is unknown", effect_id(&kept.step.name, activation))
+        });
+        failure.details.extend(words);
+        failure
     }
 }
 

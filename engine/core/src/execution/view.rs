@@ -83,6 +83,12 @@ impl ThreadView {
                     let retry_at_ms = retry.map(|retry| retry.at_ms);
                     view.steps.push(StepView { failure: Some(failure), retry_at_ms, handled, ..step });
                 }
+                Body::Resumed { crashed, .. } => {
+                    for crash in crashed.into_iter().filter(|crash| crash.failure.is_some()) {
+                        let step = superstep.step(entry.seq, &run, at_ms, crash.index, crash.count);
+                        view.steps.push(StepView { failure: crash.failure, ..step });
+                    }
+                }
                 Body::Asked { index, attempt, interrupt } => {
                     let step = superstep.step(entry.seq, &run, at_ms, index, attempt);
                     view.steps.push(StepView { asked: Some(interrupt.name), ..step });

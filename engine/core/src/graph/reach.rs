@@ -2,10 +2,12 @@
 //! way can lead there, so it never starves: not by a branch that goes another way, nor by a loop that is left.
 //!
 //! Edges that lead back are not counted, since what they send belongs to the next round. A bounded edge leads back if it
-//! closes a cycle with the unbounded edges and the bounded ones that were declared before it.
+//! closes a circle with the unbounded ones and with the bounded ones that come before it: first those that do not lead
+//! to a node on the way from START on which they are found, then the others, each in the order of declaration. So the
+//! edges that do not lead back have no circle, and joins never wait for one another.
 
 use super::plan::Plan;
-use crate::ids::NodeIx;
+use crate::ids::{EdgeIx, NodeIx};
 
 /// A set of nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,21 +51,26 @@ pub(super) fn compile(plan: &mut Plan) {
 fn forward(plan: &mut Plan) -> Vec<Vec<NodeIx>> {
     let count = plan.nodes.len();
     let (mut into, mut onwards) = (vec![Vec::new(); count], vec![Vec::new(); count]);
-    let mut add = |onwards: &mut Vec<Vec<NodeIx>>, source: NodeIx, target: NodeIx| {
+    let ends = |edge: &super::PlanEdge| Some((edge.source?, edge.target?));
+    let mut add = |onwards: &mut Vec<Vec<NodeIx>>, (source, target): (NodeIx, NodeIx)| {
         into[target.index()].push(source);
         onwards[source.index()].push(target);
     };
-    let ends = |edge: &super::PlanEdge| Some((edge.source?, edge.target?));
     for edge in plan.edges.iter().filter(|edge| !edge.is_bounded()) {
-        if let Some((source, target)) = ends(edge) {
-            add(&mut onwards, source, target);
+        if let Some(ends) = ends(edge) {
+            add(&mut onwards, ends);
         }
     }
-    for edge in plan.edges.iter_mut().filter(|edge| edge.is_bounded()) {
+    let retreating = retreating(plan);
+    let mut bounded: Vec<usize> =
+        (0..plan.edges.len()).filter(|place| plan.edges[*place].is_bounded()).collect();
+    bounded.sort_by_key(|place| retreating[*place]);
+    for place in bounded {
+        let edge = &mut plan.edges[place];
         let Some((source, target)) = ends(edge) else { continue };
         edge.back = leads_to(&onwards, target, source);
         if !edge.back {
-            add(&mut onwards, source, target);
+            add(&mut onwards, (source, target));
         }
     }
     into
@@ -81,6 +88,41 @@ fn leads_to(onwards: &[Vec<NodeIx>], from: NodeIx, to: NodeIx) -> bool {
         }
     }
     false
+}
+
+/// The edges that lead to a node on the very way on which they were found, walking from START and always taking the
+/// first edge that was declared.
+fn retreating(plan: &Plan) -> Vec<bool> {
+    let mut retreating = vec![false; plan.edges.len()];
+    let mut seen = vec![false; plan.nodes.len()];
+    let mut on_the_way = vec![false; plan.nodes.len()];
+    let mut way: Vec<(Option<NodeIx>, std::vec::IntoIter<EdgeIx>)> =
+        vec![(None, plan.start.clone().into_iter())];
+    while let Some((node, edges)) = way.last_mut() {
+        let Some(edge) = edges.next() else {
+            if let Some(node) = *node {
+                on_the_way[node.index()] = false;
+            }
+            way.pop();
+            continue;
+        };
+        let Some(target) = plan.edges[edge.index()].target else { continue };
+        if on_the_way[target.index()] {
+            retreating[edge.index()] = true;
+        } else if !std::mem::replace(&mut seen[target.index()], true) {
+            on_the_way[target.index()] = true;
+            way.push((Some(target), onwards(plan, target).into_iter()));
+        }
+    }
+    retreating
+}
+
+/// The edges out of a node, in the order of declaration.
+fn onwards(plan: &Plan, node: NodeIx) -> Vec<EdgeIx> {
+    let node = &plan.nodes[node.index()];
+    let branched = node.branches.iter().flat_map(|branch| &branch.variants);
+    let chosen = node.route.iter().chain(branched).flat_map(|variant| &variant.edges);
+    node.direct.iter().chain(chosen).chain(&node.on_error).copied().collect()
 }
 
 /// The node itself and everything that leads to it.

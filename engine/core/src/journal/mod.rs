@@ -15,5 +15,7 @@ pub use record::{
     Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,
     JoinEvent, NodeTable, Opened, Planned, Record, StoredChannel, StoredInterrupt,
 };
-pub use snapshot::{GateImage, JoinImage, ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage};
+pub use snapshot::{
+    GateImage, JoinImage, Origin, ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage,
+};
 pub use step::{EffectClass, StepState, StoredStep};

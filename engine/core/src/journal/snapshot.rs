@@ -72,6 +72,9 @@ pub struct SnapshotBody {
     /// Items of the outbox that are not known to be delivered.
     #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
     pub outbox: Vec<PostImage>,
+    /// Where the thread comes from, if it is a fork.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// The entries that wrote one channel, oldest first, as closed ranges.
@@ -106,6 +109,17 @@ pub struct GateImage {
     /// The fields that are kept, as they were in that round: a stored update.
     #[serde(rename = "u")]
     pub kept: ByteBuf,
+}
+
+/// Where a forked thread comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The thread that it was forked from.
+    #[serde(rename = "t")]
+    pub thread: String,
+    /// The entry as of which it was forked.
+    #[serde(rename = "n")]
+    pub seq: Seq,
 }
 
 /// What waits at a join.

@@ -154,6 +154,26 @@ async fn cancel_before_the_first_step_runs_nothing() {
     assert_eq!(stuck.witness.take().len(), 0);
 }
 
+/// What was drained and cancelled leaves nothing behind: the next run of the thread pauses and is found paused.
+#[tokio::test]
+async fn a_run_after_a_drained_and_cancelled_one_begins_anew() {
+    let mut g = builder();
+    let asks = g.func("asks", async |ctx: Ctx<Log>| {
+        let word: String = ctx.ask("word", "?").await;
+        Ok(ran(&ctx).text(word))
+    });
+    chain(&mut g, &[asks]);
+    let runner = g.build().unwrap().runner().checkpointer(MemoryCheckpointer::new());
+    let run = runner.start("t", Log::update());
+    run.control().drain();
+    assert_eq!(within(run).await.unwrap().outcome, Outcome::Drained);
+    assert_eq!(within(runner.cancel("t")).await.unwrap().outcome, Outcome::Cancelled);
+    let report = within(runner.start("t", Log::update())).await.unwrap();
+    assert_eq!(questions(&report).len(), 1);
+    let found = runner.load("t").await.unwrap();
+    assert!(matches!(found.status, Status::Stopped(Outcome::Paused(_))), "{:?}", found.status);
+}
+
 #[tokio::test]
 async fn cancel_wins_over_a_drain_that_waits() {
     let stuck = Stuck::new();

@@ -36,6 +36,28 @@ async fn after_the_last_attempt_the_handler_runs_and_the_other_edges_are_not_tak
     assert_eq!(state.trace, ["rescue", "bad MY-1 transient no luck x3"]);
 }
 
+/// The activation is gone afterwards, so its handler is told what nobody else can say.
+#[tokio::test(start_paused = true)]
+async fn a_handler_is_told_of_effects_whose_outcome_is_unknown() {
+    let mut g = builder();
+    let bad = g.func("bad", async |ctx: Ctx<Log>| {
+        let charged: Result<u64, _> =
+            ctx.effect("charge").run(async |_key| std::future::pending().await).await;
+        Ok(ran(&ctx).total(charged.unwrap_or_default()))
+    });
+    let rescue = g.func("rescue", async |ctx: Ctx<Log, NodeFailure>| {
+        Ok(ran(&ctx).text(ctx.input.details.last().cloned().unwrap_or_default()))
+    });
+    chain(&mut g, &[bad]);
+    g.policy(bad, NodePolicy::new().run_timeout(Duration::from_secs(5)));
+    g.on_error(bad, rescue);
+    g.end(rescue);
+    let runner = g.build().unwrap().runner().checkpointer(MemoryCheckpointer::new());
+    let report = runner.start("t", Log::update()).await.unwrap();
+    expect_finished(&report);
+    assert_eq!(report.state.text, "the outcome of the effect `charge@1.0` is unknown");
+}
+
 #[tokio::test]
 async fn killed_after_any_entry_the_handler_runs_as_if_it_had_not_been() {
     let graph = handled(NodePolicy::new());

@@ -193,6 +193,27 @@ async fn a_source_that_is_left_out_after_its_quorum_owes_nothing() {
     assert_eq!(times(&log, "last"), 2, "{:?}", log.trace);
 }
 
+/// Both edges of a circle are bounded, and the one that leads back is declared first.
+#[tokio::test]
+async fn of_two_bounded_edges_the_one_against_the_way_from_start_leads_back() {
+    let mut g = builder();
+    let [second, first, begin, other, done, last] =
+        ["second", "first", "begin", "other", "done", "last"].map(|name| node(&mut g, name));
+    g.start(begin);
+    g.edge(begin, first.to().and(other));
+    g.edge(first, second.to().at_most(3));
+    g.any(first);
+    g.branch(
+        second,
+        |log: &Log| if times(log, "second") < 2 { Fork::Left } else { Fork::Right },
+        ForkEdges { left: first.to().at_most(3), right: done.to() },
+    );
+    g.join((done.optional(), other), last);
+    g.end(last);
+    let log = trace(&g.build().unwrap()).await;
+    assert_eq!(log.trace, ["begin", "first", "other", "second", "first", "second", "done", "last"]);
+}
+
 #[tokio::test]
 async fn a_deferred_node_runs_once_after_all_that_lead_to_it() {
     let mut g = builder();

@@ -10,6 +10,7 @@ mod events;
 mod failures;
 mod gates;
 mod handlers;
+mod history;
 mod joins;
 mod journal;
 mod merging;

@@ -141,6 +141,48 @@ async fn a_question_that_expires_is_answered_by_its_default_and_by_nothing_else(
     }
 }
 
+#[tokio::test]
+async fn a_default_that_its_own_check_refuses_cannot_be_posed() {
+    let graph = one(async |ctx: Ctx<Log>| {
+        let approval = Approval { cents: 900 };
+        let granted = ctx.pose(&approval).expires(Duration::from_secs(60), &1_000).await;
+        Ok(ran(&ctx).total(granted))
+    });
+    let report = within(graph.runner().start("t", Log::update())).await.unwrap();
+    let failure = failure(&report, &graph).1;
+    assert_eq!(failure.code, "SW-X234");
+    assert!(failure.message.contains("its default answer does not pass its own check"), "{failure}");
+}
+
+/// A later build checks more strictly than the one that posed the question.
+#[tokio::test]
+async fn a_default_that_a_later_build_refuses_leaves_the_question_to_a_person() {
+    let now = Arc::new(AtomicU64::new(1_000));
+    let asking = |cents: u64| {
+        one(move |ctx: Ctx<Log>| async move {
+            let approval = Approval { cents };
+            let granted = match cents {
+                900 => ctx.pose(&approval).expires(Duration::from_secs(60), &500).await,
+                _ => ctx.pose(&approval).await,
+            };
+            Ok(ran(&ctx).total(granted))
+        })
+    };
+    let store = MemoryCheckpointer::new();
+    let clock = || {
+        let now = now.clone();
+        Arc::new(move || now.load(SeqCst))
+    };
+    let runner = |cents| asking(cents).runner().checkpointer(store.clone()).clock(clock());
+    within(runner(900).start("t", Log::update())).await.unwrap();
+    now.store(61_000, SeqCst);
+    let report = within(runner(100).resume("t")).await.unwrap();
+    let open = questions(&report).remove(0);
+    assert!(open.rejected.is_some() && open.deadline_ms.is_none(), "{open:?}");
+    let report = within(runner(100).answer("t", open.id, &50u64)).await.unwrap();
+    assert_eq!(report.finished().unwrap().total, 50);
+}
+
 /// `left` and `right` ask at once, after `first`; `left` asks again in a second round.
 fn askers(witness: &Witness) -> Graph<Log> {
     let mut g = builder();

@@ -431,7 +431,8 @@ impl World {
         self.note(|| "an operator tries something that is not possible".to_owned());
         let event = match self.rng.below(4) {
             0 if over => Event::Resume,
-            1 if over => Event::Cancel,
+            1 if over && !process.driving => Event::Cancel,
+            1 if over => Event::Resume,
             0 | 1 => {
                 Event::Start { run: "r9".into(), input: UpdateValue::live(SimState::update().log(7u64)) }
             }

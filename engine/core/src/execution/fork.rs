@@ -1,0 +1,58 @@
+//! Forks: a thread as it stood at some entry becomes the beginning of another thread, which needs nothing of the first
+//! one afterwards. The first one is never touched.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Execution;
+use super::advance::panic_text;
+use super::fold::References;
+use super::slot::Progress;
+use super::types::{Entry, Journaling, Refused};
+use super::writer::Writer;
+use crate::cell::UpdateValue;
+use crate::failure::Failure;
+use crate::journal::Origin;
+
+impl Execution {
+    /// Where the thread comes from, if it is a fork.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// Turns a recovered thread into the beginning of another one: folds an edit into its state and gives the first entry
+    /// of the new journal, a snapshot that holds everything. Its effects have keys of their own, and what the first
+    /// thread has in its outbox stays there.
+    ///
+    /// # Errors
+    /// [`Refused::NothingOpen`] on a thread on which nothing was ever run, [`Refused::Input`] if the edit cannot be
+    /// folded, and what makes a snapshot impossible to write.
+    pub fn fork(&mut self, now_ms: u64, origin: Origin, mut edit: UpdateValue) -> Result<Entry, Refused> {
+        if self.run.is_none() {
+            return Err(Refused::NothingOpen { how: "never begun" });
+        }
+        let cell = &mut self.cell;
+        let folded = catch_unwind(AssertUnwindSafe(|| cell.apply(&mut edit, None)));
+        folded.map_err(|panic| Refused::Input {
+            failure: Failure::permanent("SW-X224", panic_text(panic.as_ref())),
+        })??;
+        self.origin = Some(origin);
+        self.outbox.clear();
+        // Nothing may refer to entries of the other journal any more.
+        self.writer = Writer {
+            next_seq: 1,
+            references: References::incomplete(self.cell.as_ref()),
+            ..Writer::default()
+        };
+        for slot in &mut self.slots {
+            // What went wrong there did not go wrong here, and what began there did not begin here.
+            slot.tries = None;
+            slot.steps.hold();
+            if let Progress::Finished { seq, .. } = &mut slot.progress {
+                *seq = 0;
+            }
+        }
+        self.options.journaling = Journaling::Each;
+        self.write_snapshot(now_ms)?;
+        self.writer.entries.pop_front().ok_or(Refused::NothingOpen { how: "never begun" })
+    }
+}

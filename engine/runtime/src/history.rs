@@ -1,0 +1,160 @@
+//! Time travel: what a thread's journal says about its past, the state as it was, and forks. Nothing here ever changes
+//! the thread that it is about.
+
+use std::sync::Arc;
+
+use statewright_engine_core::journal::{Body, Commit, Origin, Record, SnapshotBody, decode};
+use statewright_engine_core::{
+    Entry, EntryKind, Event, Execution, NodeIx, RecoverError, Recovery, RunId, Seq, State, ThreadId,
+    TypedCell, UpdateValue,
+};
+
+use crate::error::RunError;
+use crate::runner::{Runner, ThreadState};
+
+/// The end of a superstep, or the beginning of a run: a place from which a thread can be looked at and forked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The entry that made it.
+    pub seq: Seq,
+    /// When, in milliseconds since 1970 by the driver's clock.
+    pub at_ms: u64,
+    /// The run.
+    pub run: RunId,
+    /// The superstep that begins here.
+    pub superstep: u64,
+    /// The nodes that ended with it, in merge order; none at the beginning of a run.
+    pub ended: Vec<NodeIx>,
+    /// The nodes that run next; none if nothing is left to do.
+    pub next: Vec<NodeIx>,
+}
+
+impl<S: State> Runner<S> {
+    /// The checkpoints of a thread, oldest first. At level `exit` only snapshots are stored, and they are listed.
+    ///
+    /// # Errors
+    /// [`RunError::NoCheckpointer`], or what makes the thread unreadable.
+    pub async fn history(&self, thread: impl Into<ThreadId>) -> Result<Vec<Checkpoint>, RunError> {
+        let entries = self.all_entries(&thread.into()).await?;
+        let bare = entries.iter().all(|entry| entry.kind == EntryKind::Snapshot);
+        let mut history: Vec<Checkpoint> = Vec::new();
+        for entry in &entries {
+            let found = match entry.kind {
+                EntryKind::Record => of_record(entry, history.last())?,
+                EntryKind::Snapshot => {
+                    let found = of_snapshot(entry)?;
+                    // Beside records a snapshot says nothing that they do not say; at level `exit` there are no others.
+                    let known =
+                        |last: &Checkpoint| last.superstep == found.superstep && last.run == found.run;
+                    (bare || !history.last().is_some_and(known)).then_some(found)
+                }
+            };
+            history.extend(found);
+        }
+        Ok(history)
+    }
+
+    /// Where the thread stood when this entry was its last one. Any entry will do, also one in the middle of a superstep.
+    ///
+    /// # Errors
+    /// [`RunError::NoCheckpoint`] if the thread has no such entry.
+    pub async fn state_at(&self, thread: impl Into<ThreadId>, seq: Seq) -> Result<ThreadState<S>, RunError> {
+        let thread = thread.into();
+        let execution = self.recover_at(&thread, seq).await?;
+        Ok(ThreadState::of(thread, &execution))
+    }
+
+    /// Begins the thread `into` as a copy of `thread` at this entry, with an edit folded into its state by its reducers.
+    /// The copy needs nothing of the original: it stays whole when that is deleted. Resume it to go on from there.
+    ///
+    /// # Errors
+    /// [`RunError::NoCheckpoint`] if the thread has no such entry, [`RunError::ThreadExists`] if `into` is not empty.
+    pub async fn fork(
+        &self,
+        thread: impl Into<ThreadId>,
+        seq: Seq,
+        into: impl Into<ThreadId>,
+        edit: S::Update,
+    ) -> Result<ThreadState<S>, RunError> {
+        let (thread, into) = (thread.into(), into.into());
+        let mut execution = self.recover_at(&thread, seq).await?;
+        let store = self.checkpointer.as_ref().ok_or(RunError::NoCheckpointer)?;
+        let mut journal = store.open(&into, self.durability).await?;
+        if !store.entries(&into, &[(1, 1)]).await?.is_empty() {
+            return Err(RunError::ThreadExists { thread: into });
+        }
+        let origin = Origin { thread: thread.as_str().to_owned(), seq };
+        let entry = execution.fork((self.clock)(), origin, UpdateValue::live(edit))?;
+        journal.append(entry).await?;
+        execution.handle(0, Event::Persisted { seq: 1 })?;
+        Ok(ThreadState::of(into, &execution))
+    }
+
+    async fn all_entries(&self, thread: &ThreadId) -> Result<Vec<Entry>, RunError> {
+        let store = self.checkpointer.as_ref().ok_or(RunError::NoCheckpointer)?;
+        Ok(store.entries(thread, &[(1, Seq::MAX >> 1)]).await?)
+    }
+
+    async fn recover_at(&self, thread: &ThreadId, seq: Seq) -> Result<Execution, RunError> {
+        let mut entries = self.all_entries(thread).await?;
+        let last = entries.last().map_or(0, |entry| entry.seq);
+        entries.retain(|entry| entry.seq <= seq);
+        if entries.last().is_none_or(|entry| entry.seq != seq) {
+            return Err(RunError::NoCheckpoint { thread: thread.clone(), seq, last });
+        }
+        let base = entries.iter().rev().find(|entry| entry.kind == EntryKind::Snapshot);
+        let cell = Box::new(TypedCell::<S>::new());
+        let options = self.options(statewright_engine_core::Observe::Nothing);
+        let recovery = Recovery::new(self.graph().plan.clone(), cell, options, base)?;
+        let tail: Vec<Entry> = entries.iter().filter(|e| e.seq >= recovery.tail_from()).cloned().collect();
+        Ok(recovery.finish(&entries, &tail)?)
+    }
+}
+
+fn of_record(entry: &Entry, before: Option<&Checkpoint>) -> Result<Option<Checkpoint>, RunError> {
+    let unreadable = |error| RecoverError::Entry { seq: entry.seq, error };
+    let record: Record = decode(&entry.bytes).map_err(unreadable)?;
+    let (run, commit) = match record.body {
+        Body::Opened(opened) => (Some(opened.run), opened.commit),
+        Body::Finished { commit: Some(commit), .. } | Body::Committed { commit: Some(commit), .. } => {
+            (None, *commit)
+        }
+        _ => return Ok(None),
+    };
+    let Commit { superstep, next, .. } = commit;
+    let begins = run.is_some();
+    let run = run.or_else(|| before.map(|before| before.run.clone())).unwrap_or_else(|| RunId::new(""));
+    let ended = before.filter(|_| !begins).map(|before| before.next.clone()).unwrap_or_default();
+    let next = next.into_iter().map(|planned| planned.node).collect();
+    Ok(Some(Checkpoint { seq: entry.seq, at_ms: record.at_ms, run, superstep, ended, next }))
+}
+
+fn of_snapshot(entry: &Entry) -> Result<Checkpoint, RunError> {
+    let unreadable = |error| RecoverError::Entry { seq: entry.seq, error };
+    let body: SnapshotBody = decode(&entry.bytes).map_err(unreadable)?;
+    Ok(Checkpoint {
+        seq: entry.seq,
+        at_ms: body.at_ms,
+        run: body.run,
+        superstep: body.superstep,
+        ended: Vec::new(),
+        next: body.slots.iter().map(|slot| slot.node).collect(),
+    })
+}
+
+impl<S: State> ThreadState<S> {
+    pub(crate) fn of(thread: ThreadId, execution: &Execution) -> Self {
+        Self {
+            status: execution.status(),
+            run: execution.run().cloned(),
+            // The cell was made by a runner of this state.
+            state: execution.state().downcast::<S>().unwrap_or_else(|_| Arc::default()),
+            interrupts: execution.interrupts(),
+            unknown_effects: execution.unknown_effects(),
+            undelivered: execution.outbox().map(|post| post.id.clone()).collect(),
+            superstep: execution.superstep(),
+            origin: execution.origin().map(|origin| (ThreadId::new(origin.thread.clone()), origin.seq)),
+            thread,
+        }
+    }
+}
