@@ -11,6 +11,9 @@ pub struct Counter {
     pub count: u64,
     /// Bytes along for the ride.
     pub ballast: Vec<u8>,
+    /// How many branches of a fan-out have run.
+    #[reduce(sum)]
+    pub branches: u64,
 }
 
 async fn step(ctx: Ctx<Counter>) -> Result<CounterUpdate, NodeError> {
@@ -63,6 +66,31 @@ pub fn ring(length: usize, rounds: u32) -> Result<Graph<Counter>, Problems> {
         let again = first.to().at_most(rounds.saturating_sub(1).max(1));
         g.branch(*last, lap, LapEdges { again, done: To::END });
     }
+    g.build()
+}
+
+/// A fan-out over a list.
+#[derive(Route)]
+enum Spread {
+    /// One activation for each number.
+    #[each]
+    Numbers(Vec<u64>),
+}
+
+/// One node fans out over `width` numbers, each branch adds one, and a last node gathers them.
+///
+/// # Errors
+/// None.
+pub fn fan_out(width: u64) -> Result<Graph<Counter>, Problems> {
+    let mut g = StateGraph::<Counter>::new("fan_out");
+    let plan =
+        g.func("plan", move |_: Ctx<Counter>| async move { Ok(Spread::Numbers((0..width).collect())) });
+    let branch = g.func("branch", async |_: Ctx<Counter, u64>| Ok(Counter::update().branches(1u64)));
+    let gather = g.func("gather", step);
+    g.start(plan);
+    g.route(plan, SpreadEdges { numbers: branch.to() });
+    g.edge(branch, gather);
+    g.end(gather);
     g.build()
 }
 

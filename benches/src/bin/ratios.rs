@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use statewright_benches::{Counter, chain, plain_loop, ring};
+use statewright_benches::{Counter, chain, fan_out, plain_loop, ring};
 use statewright_engine_runtime::{Durability, Graph, MemoryCheckpointer, Runner, State};
 use statewright_engine_sql::{SqliteOptions, SqliteStore};
 
@@ -101,7 +101,11 @@ async fn in_memory() {
         let graph = chain(length).expect("a sound chain");
         Pair::new(format!("whole run, {length} nodes"), graph, length)
     });
-    let mut pairs: Vec<Pair> = rings.into_iter().chain(runs).collect();
+    let spread = [1_000u64, 10_000].map(|width| {
+        let graph = fan_out(width).expect("a sound fan-out");
+        Pair::new(format!("fan-out of {width}, a branch"), graph, width as usize)
+    });
+    let mut pairs: Vec<Pair> = rings.into_iter().chain(runs).chain(spread).collect();
     let heavy = chain(1_000).expect("a sound chain");
     let (mut floor, mut ballast) = (Series::new(), Series::new());
     for _ in 0..ROUNDS {

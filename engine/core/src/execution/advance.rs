@@ -219,12 +219,17 @@ impl Step<'_> {
 
     /// Several plain edges into one node in one superstep are one activation of it.
     fn schedule(&mut self, target: NodeIx, input: Payload) {
-        let known = |slot: &&mut Slot| slot.node == target && slot.input.is_unit();
-        let known = self.out.next.iter_mut().rev().find(known).filter(|_| input.is_unit());
+        // Only plain edges look for one another: a fan-out over thousands of payloads must not.
+        let same = |slot: &&mut Slot| slot.node == target && slot.input.is_unit();
+        let known = if input.is_unit() { self.out.next.iter_mut().rev().find(same) } else { None };
         match known {
             Some(known) if known.critique.is_none() => known.critique.clone_from(&self.critique),
             Some(_) => {}
-            None => self.out.next.push(Slot { critique: self.critique.clone(), ..Slot::new(target, input) }),
+            None => {
+                let mut slot = Slot::new(target, input);
+                slot.critique.clone_from(&self.critique);
+                self.out.next.push(slot);
+            }
         }
     }
 
