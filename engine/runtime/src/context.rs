@@ -41,6 +41,8 @@ pub(crate) struct Activation {
     pub(crate) steps: StepScope,
     /// What the node posted.
     pub(crate) posts: Posts,
+    /// Set after `posts`, so that a node that posts nothing, as nearly all do, takes no lock.
+    pub(crate) posted: AtomicBool,
     /// Woken when the node asks, since the question may come from a task of its own.
     pub(crate) waker: AtomicWaker,
     /// Set after `halt`, so that an execution that goes on, as nearly all do, takes no lock.
@@ -83,6 +85,7 @@ impl Activation {
             pulse: None,
             steps: StepScope::default(),
             posts: Posts::default(),
+            posted: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             halting: AtomicBool::new(false),
             halts: Mutex::new(Vec::new()),
@@ -104,7 +107,9 @@ impl Activation {
         let idle = self.run.plan.nodes.get(node.index()).and_then(|node| node.policy.idle_timeout_ms());
         self.pulse = idle.map(|_| Pulse::new());
         self.steps.begin(steps);
-        self.posts.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        if std::mem::take(self.posted.get_mut()) {
+            self.posts.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        }
         if std::mem::take(self.halting.get_mut()) {
             self.halts.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         }
@@ -115,6 +120,14 @@ impl Activation {
         self.halts.lock().unwrap_or_else(PoisonError::into_inner).push(halt);
         self.halting.store(true, Ordering::Release);
         self.waker.wake();
+    }
+
+    /// What the node posted, once.
+    pub(crate) fn take_posts(&self) -> Vec<(String, Vec<u8>)> {
+        if !self.posted.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *self.posts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Why the node will not go on, if it will not.

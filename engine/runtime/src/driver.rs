@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -263,7 +263,7 @@ impl<S: State> Driver<S> {
         let activation = spent.id;
         Ok(match end {
             End::Returned(Ok((update, decision))) => {
-                let items = std::mem::take(&mut *spent.posts.lock().unwrap_or_else(PoisonError::into_inner));
+                let items = spent.take_posts();
                 if !items.is_empty() {
                     let now = self.now();
                     self.execution.handle(now, Event::Posted { activation, attempt, items })?;

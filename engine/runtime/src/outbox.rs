@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -33,6 +34,7 @@ impl<S, I> Ctx<S, I> {
                 .with_code("SW-X234")
         })?;
         self.activation.posts.lock().unwrap_or_else(PoisonError::into_inner).push((kind, payload));
+        self.activation.posted.store(true, Ordering::Release);
         Ok(())
     }
 }
