@@ -124,6 +124,7 @@ async fn an_item_that_cannot_be_delivered_stays_and_comes_again() {
     let report = within(runner.start("t", Log::update())).await.unwrap();
     expect_finished(&report);
     assert_eq!(report.undelivered, ["1.0#0", "1.0#1", "2.0#0"]);
+    assert_eq!(post.texts(), ALL, "once in a drive, however many supersteps follow");
     // Elsewhere, without a handler, and at last with one.
     let elsewhere = posting(&witness).runner().checkpointer(crashed_after(&entries(&store)).await);
     assert_eq!(within(elsewhere.deliver("t")).await.unwrap().undelivered.len(), 3);
@@ -138,6 +139,76 @@ async fn an_item_that_cannot_be_delivered_stays_and_comes_again() {
     assert_eq!(witness.count("first"), 1, "nothing is run");
     within(runner.deliver("t")).await.unwrap();
     assert_eq!(post.ids().len(), ids.len(), "what is delivered is not delivered again");
+}
+
+/// A handler that never comes back keeps nobody from ending the drive of a run that is over.
+#[tokio::test]
+async fn a_cancel_while_the_last_items_are_delivered_ends_the_drive_as_finished() {
+    let witness = Witness::default();
+    let begun = Arc::new(tokio::sync::Notify::new());
+    let told = begun.clone();
+    let runner = posting(&witness).runner().checkpointer(MemoryCheckpointer::new()).outbox(
+        "mail",
+        move |_: Delivery<Mail>| {
+            told.notify_one();
+            std::future::pending::<Result<(), NodeError>>()
+        },
+    );
+    let run = runner.start("t", Log::update());
+    let control = run.control();
+    let (report, ()) = within(async {
+        tokio::join!(run, async {
+            begun.notified().await;
+            while witness.count("second") == 0 {
+                tokio::task::yield_now().await;
+            }
+            // The last commit is in, and only the outbox keeps the drive.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            control.cancel();
+        })
+    })
+    .await;
+    let report = report.unwrap();
+    expect_finished(&report);
+    assert_eq!(report.undelivered.len(), 3);
+    assert_eq!(runner.load("t").await.unwrap().status, Status::Stopped(Outcome::Finished));
+}
+
+/// Delivering is an errand: the thread stands afterwards where it stood.
+#[tokio::test]
+async fn delivering_on_a_crashed_thread_leaves_it_open() {
+    let witness = Witness::default();
+    let store = MemoryCheckpointer::new();
+    within(posting(&witness).runner().checkpointer(store.clone()).start("t", Log::update())).await.unwrap();
+    let all = entries(&store);
+    let first = all.iter().position(|entry| finished(std::slice::from_ref(entry)) == 1).unwrap();
+    let (post, crashed) = (Post::default(), crashed_after(&all[..=first]).await);
+    let runner = post.runner(&posting(&witness)).checkpointer(crashed);
+    assert_eq!(runner.load("t").await.unwrap().status, Status::Open);
+    let report = within(runner.deliver("t")).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Drained);
+    assert_eq!(post.texts(), ALL[..2]);
+    assert_eq!(runner.load("t").await.unwrap().status, Status::Open, "nobody stopped it at a safe point");
+    expect_finished(&within(runner.resume("t")).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_update_and_posts_that_do_not_fit_into_one_record_fail_the_node() {
+    let mut g = builder();
+    let big = g.func("big", async |ctx: Ctx<Log>| {
+        let text = "x".repeat(5 << 20);
+        ctx.outbox("mail", &Mail { to: "you".to_owned(), text: text.clone() })?;
+        Ok(ran(&ctx).text(text))
+    });
+    chain(&mut g, &[big]);
+    let graph = g.build().unwrap();
+    let report = within(graph.runner().checkpointer(MemoryCheckpointer::new()).start("t", Log::update()))
+        .await
+        .unwrap();
+    let (node, failure) = failure(&report, &graph);
+    assert_eq!((node.as_deref(), failure.code.as_str()), (Some("big"), "SW-S412"), "{failure}");
 }
 
 #[tokio::test]

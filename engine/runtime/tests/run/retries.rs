@@ -327,6 +327,9 @@ async fn an_activation_that_takes_the_process_down_three_times_is_not_run_a_four
         }
         let (node, told) = failure(&report, &graph);
         assert_eq!((node.as_deref(), told.code.as_str()), (Some("shaky"), "SW-X246"));
+        let view = ThreadView::read(graph.plan(), &all).unwrap();
+        let failed = view.steps.iter().filter_map(|step| step.failure.as_ref());
+        assert_eq!(failed.map(|failure| failure.code.as_str()).collect::<Vec<_>>(), ["SW-X246"]);
         assert_eq!(witness.take().len(), 0);
     }
     expect_finished(&graph.runner().checkpointer(store).resume("t").await.unwrap());
