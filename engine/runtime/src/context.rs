@@ -13,6 +13,7 @@ use statewright_engine_core::{
 };
 
 use crate::events::{EventSender, Item, RunEvent};
+use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::outbox::Posts;
 use crate::question::or_halt;
@@ -117,7 +118,7 @@ impl Activation {
 
     /// The node will not go on.
     pub(crate) fn stop(&self, halt: Halt) {
-        self.halts.lock().unwrap_or_else(PoisonError::into_inner).push(halt);
+        lock(&self.halts).push(halt);
         self.halting.store(true, Ordering::Release);
         self.waker.wake();
     }
@@ -127,7 +128,7 @@ impl Activation {
         if !self.posted.load(Ordering::Acquire) {
             return Vec::new();
         }
-        std::mem::take(&mut *self.posts.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.posts))
     }
 
     /// Why the node will not go on, if it will not.
@@ -135,7 +136,7 @@ impl Activation {
         if !self.halting.load(Ordering::Acquire) {
             return None;
         }
-        Some(std::mem::take(&mut *self.halts.lock().unwrap_or_else(PoisonError::into_inner)))
+        Some(std::mem::take(&mut *lock(&self.halts)))
     }
 }
 

@@ -289,7 +289,7 @@ impl<S: State> Driver<S> {
     }
 }
 
-fn failed(activation: ActivationId, attempt: u32, failure: Failure) -> Event {
+pub(crate) fn failed(activation: ActivationId, attempt: u32, failure: Failure) -> Event {
     let draw = if failure.kind == FailureKind::Permanent { 0 } else { crate::ids::draw() };
     Event::Failed { activation, attempt, failure, draw }
 }

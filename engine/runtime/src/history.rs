@@ -1,8 +1,6 @@
 //! Time travel: what a thread's journal says about its past, the state as it was, and forks. Nothing here ever changes
 //! the thread that it is about.
 
-use std::sync::Arc;
-
 use statewright_engine_core::journal::{Body, Commit, Origin, Record, SnapshotBody, decode};
 use statewright_engine_core::{
     Entry, EntryKind, Event, Execution, NodeIx, RecoverError, Recovery, RunId, Seq, State, ThreadId,
@@ -10,7 +8,7 @@ use statewright_engine_core::{
 };
 
 use crate::error::RunError;
-use crate::runner::{Runner, ThreadState};
+use crate::runner::{Runner, ThreadState, typed_state};
 
 /// The end of a superstep, or the beginning of a run: a place from which a thread can be looked at and forked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +104,8 @@ impl<S: State> Runner<S> {
         let cell = Box::new(TypedCell::<S>::new());
         let options = self.options(statewright_engine_core::Observe::Nothing);
         let recovery = Recovery::new(self.graph().plan.clone(), cell, options, base)?;
-        let tail: Vec<Entry> = entries.iter().filter(|e| e.seq >= recovery.tail_from()).cloned().collect();
-        Ok(recovery.finish(&entries, &tail)?)
+        let tail = entries.partition_point(|entry| entry.seq < recovery.tail_from());
+        Ok(recovery.finish(&entries, &entries[tail..])?)
     }
 }
 
@@ -147,8 +145,7 @@ impl<S: State> ThreadState<S> {
         Self {
             status: execution.status(),
             run: execution.run().cloned(),
-            // The cell was made by a runner of this state.
-            state: execution.state().downcast::<S>().unwrap_or_else(|_| Arc::default()),
+            state: typed_state(execution),
             interrupts: execution.interrupts(),
             unknown_effects: execution.unknown_effects(),
             undelivered: execution.outbox().map(|post| post.id.clone()).collect(),

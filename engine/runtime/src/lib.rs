@@ -21,6 +21,7 @@ mod gate;
 mod graph;
 mod history;
 mod ids;
+mod lock;
 mod mailbox;
 mod memory;
 mod misfit;

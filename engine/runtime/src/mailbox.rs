@@ -9,11 +9,12 @@ use tokio::sync::oneshot;
 
 use crate::context::RunScope;
 use crate::control::RunControl;
-use crate::step::lock;
+use crate::lock::lock;
 
 type Reply = oneshot::Sender<Option<Failure>>;
 
-/// Where running nodes leave steps for their driver. Each waits for its reply, so there are never more than nodes run.
+/// Where running nodes leave steps for their driver. A step waits for its reply, so there are never more letters than
+/// steps at work, of which an activation has at most as many as its limit says.
 pub(crate) struct Mailbox {
     full: AtomicBool,
     /// None once the drive is over.

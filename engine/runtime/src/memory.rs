@@ -1,13 +1,14 @@
 //! A journal in memory: for tests, benchmarks and runs that may be forgotten. Survives nothing, obeys every other rule.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use statewright_engine_core::{Entry, EntryKind, Seq, ThreadId};
 
 use crate::checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
+use crate::lock::lock;
 
 #[derive(Debug, Default)]
 struct Thread {
@@ -49,11 +50,6 @@ impl MemoryCheckpointer {
     fn thread(&self, thread: &ThreadId) -> Arc<Thread> {
         lock(&self.threads).entry(thread.clone()).or_default().clone()
     }
-}
-
-/// A panic of one driver must not take the others' journals with it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Checkpointer for MemoryCheckpointer {

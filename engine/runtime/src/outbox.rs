@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -14,6 +14,7 @@ use statewright_engine_core::{Data, Event, ThreadId, panic_text};
 
 use crate::context::Ctx;
 use crate::error::NodeError;
+use crate::lock::lock;
 use crate::step::key;
 
 impl<S, I> Ctx<S, I> {
@@ -33,7 +34,7 @@ impl<S, I> Ctx<S, I> {
             NodeError::permanent(format!("the item `{kind}` of the outbox cannot be stored: {error}"))
                 .with_code("SW-X234")
         })?;
-        self.activation.posts.lock().unwrap_or_else(PoisonError::into_inner).push((kind, payload));
+        lock(&self.activation.posts).push((kind, payload));
         self.activation.posted.store(true, Ordering::Release);
         Ok(())
     }

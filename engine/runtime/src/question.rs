@@ -10,6 +10,7 @@ use serde::Serialize;
 use statewright_engine_core::{ActivationId, Asking, Data, Event, Failure};
 
 use crate::context::{Activation, Ctx, Halt};
+use crate::driver::failed;
 use crate::misfit::misfit;
 
 /// A question as a type, which ties the answer's type to it.
@@ -156,22 +157,12 @@ pub(crate) fn halted(activation: ActivationId, attempt: u32, halts: Vec<Halt>) -
                     "the node asks two questions of the name `{}` at once; give each a name of its own",
                     asking.name
                 );
-                return Event::Failed {
-                    activation,
-                    attempt,
-                    failure: Failure::permanent("SW-X259", message),
-                    draw: 0,
-                };
+                return failed(activation, attempt, Failure::permanent("SW-X259", message));
             }
             Halt::Asked(asking) => questions.push(asking),
             Halt::Unaskable { name, reason } => {
                 let message = format!("the question `{name}` cannot be stored: {reason}");
-                return Event::Failed {
-                    activation,
-                    attempt,
-                    failure: Failure::permanent("SW-X234", message),
-                    draw: 0,
-                };
+                return failed(activation, attempt, Failure::permanent("SW-X234", message));
             }
             Halt::Rejected { name, reason } => {
                 return Event::AnswerRejected { activation, attempt, name, reason };

@@ -348,7 +348,7 @@ fn first_failure(outcome: &Outcome) -> Failure {
     .unwrap_or_else(|| Failure::permanent("SW-X207", "the superstep could not be committed"))
 }
 
-fn typed_state<S: State>(execution: &Execution) -> Arc<S> {
+pub(crate) fn typed_state<S: State>(execution: &Execution) -> Arc<S> {
     // The cell was made by this runner, so it holds an `S`.
     execution.state().downcast::<S>().unwrap_or_default()
 }

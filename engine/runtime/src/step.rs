@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_bytes::ByteBuf;
@@ -15,6 +15,7 @@ use statewright_engine_core::{Data, EffectClass, Event, StepState, StoredStep, T
 use crate::context::{Activation, Ctx};
 use crate::effect::{EffectError, UnknownEffect};
 use crate::error::NodeError;
+use crate::lock::lock;
 
 impl<S, I> Ctx<S, I> {
     /// A step: its result is kept under this name, and later executions of this activation are given it instead of
@@ -314,8 +315,4 @@ impl StepScope {
     fn earlier(&self, name: &str) -> Option<&StoredStep> {
         self.earlier.as_deref()?.iter().find(|step| step.name == name).map(AsRef::as_ref)
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

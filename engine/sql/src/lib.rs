@@ -12,6 +12,7 @@ mod fail_point;
 mod files;
 mod insert;
 mod locks;
+mod named;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod readers;

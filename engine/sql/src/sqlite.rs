@@ -1,19 +1,17 @@
 //! The store in a SQLite file: how it is opened.
 
-use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
-use statewright_engine_core::{Entry, Seq, ThreadId};
-use statewright_engine_runtime::{Checkpointer, Durability, Journal, StoreError};
+use statewright_engine_runtime::StoreError;
 
 use crate::connection::Connection;
 use crate::database::{Database, File};
 use crate::error;
 use crate::files;
+use crate::named::is_sql_store;
 use crate::store::SqlStore;
 
 /// How a store is opened.
@@ -34,7 +32,8 @@ impl Default for SqliteOptions {
     }
 }
 
-/// A [`Checkpointer`] and a table of runs in one SQLite file. Clones share its connections.
+/// A [`Checkpointer`](statewright_engine_runtime::Checkpointer) and a table of runs in one SQLite file. Clones share its
+/// connections.
 ///
 /// ```
 /// use statewright_engine_core::{Entry, EntryKind, ThreadId};
@@ -105,41 +104,4 @@ async fn writing_connection(
     }
 }
 
-impl Deref for SqliteStore {
-    type Target = SqlStore;
-
-    fn deref(&self) -> &SqlStore {
-        &self.store
-    }
-}
-
-impl From<SqliteStore> for SqlStore {
-    fn from(sqlite: SqliteStore) -> Self {
-        sqlite.store
-    }
-}
-
-impl Checkpointer for SqliteStore {
-    fn open<'a>(
-        &'a self,
-        thread: &'a ThreadId,
-        durability: Durability,
-    ) -> BoxFuture<'a, Result<Box<dyn Journal>, StoreError>> {
-        Checkpointer::open(&self.store, thread, durability)
-    }
-
-    fn latest_snapshot<'a>(
-        &'a self,
-        thread: &'a ThreadId,
-    ) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
-        self.store.latest_snapshot(thread)
-    }
-
-    fn entries<'a>(
-        &'a self,
-        thread: &'a ThreadId,
-        ranges: &'a [(Seq, Seq)],
-    ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
-        self.store.entries(thread, ranges)
-    }
-}
+is_sql_store!(SqliteStore);

@@ -128,9 +128,11 @@ impl Execution {
     /// A superstep is over and its successor is decided.
     pub(super) fn committed(&mut self, now_ms: u64) -> Result<(), Refused> {
         let (superstep, seq) = (self.superstep, if self.journals() { self.last_seq() } else { 0 });
-        for place in 0..self.advance.gates.len() {
-            let round = self.advance.gates[place].round.clone();
-            self.emit(|_| Notice::Judged { round });
+        if self.options.observe != Observe::Nothing {
+            for place in 0..self.advance.gates.len() {
+                let round = self.advance.gates[place].round.clone();
+                self.emit(|_| Notice::Judged { round });
+            }
         }
         self.emit(|_| Notice::Committed { superstep, seq });
         self.collect_posts();

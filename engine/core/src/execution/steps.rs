@@ -25,6 +25,13 @@ struct Kept {
     seq: Seq,
 }
 
+impl Kept {
+    /// Whether it is an effect that began and was not seen to end.
+    fn is_unknown(&self) -> bool {
+        self.step.class == EffectClass::AtMostOnce && self.step.state == StepState::Started
+    }
+}
+
 impl Steps {
     /// Takes a step as it stands now; one that did not take place is forgotten.
     pub(super) fn keep(&mut self, step: StoredStep, seq: Seq) {
@@ -111,7 +118,7 @@ impl Execution {
         let mut ids = Vec::new();
         for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| may_be_settled(slot)) {
             let activation = ActivationId { superstep: self.superstep, index: index as u32 };
-            let unknown = slot.steps.0.iter().filter(|kept| kept.step.state == StepState::Started);
+            let unknown = slot.steps.0.iter().filter(|kept| kept.is_unknown());
             ids.extend(unknown.map(|kept| effect_id(&kept.step.name, activation)));
         }
         ids
@@ -168,11 +175,7 @@ impl Execution {
         let superstep = self.superstep;
         let here = |(index, slot): (usize, &Slot)| {
             let activation = ActivationId { superstep, index: index as u32 };
-            let is_it = |kept: &&Kept| {
-                effect_id(&kept.step.name, activation) == effect
-                    && kept.step.class == EffectClass::AtMostOnce
-                    && kept.step.state == StepState::Started
-            };
+            let is_it = |kept: &&Kept| kept.is_unknown() && effect_id(&kept.step.name, activation) == effect;
             let kept = may_be_settled(slot).then(|| slot.steps.0.iter().find(is_it)).flatten()?;
             Some((index, kept.step.as_ref().clone()))
         };
@@ -193,17 +196,12 @@ impl Execution {
         }
         Ok(())
     }
-}
 
-impl Execution {
     /// Tells an error handler which effects of the activation began and were not seen to end: the activation is gone
     /// afterwards, and nobody else can ask.
     pub(super) fn with_unknown_effects(&self, index: u32, mut failure: Failure) -> Failure {
         let activation = ActivationId { superstep: self.superstep, index };
-        let began = |kept: &&Kept| {
-            kept.step.class == EffectClass::AtMostOnce && kept.step.state == StepState::Started
-        };
-        let unknown = self.slots[index as usize].steps.0.iter().filter(began);
+        let unknown = self.slots[index as usize].steps.0.iter().filter(|kept| kept.is_unknown());
         let words = unknown.map(|kept| {
             format!("the outcome of the effect `{}` is unknown", effect_id(&kept.step.name, activation))
         });

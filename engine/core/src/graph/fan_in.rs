@@ -197,10 +197,7 @@ fn walk(plan: &Plan, from: EdgeIx, stops: impl Fn(NodeIx) -> bool) -> BTreeSet<E
             continue;
         }
         let Some(node) = plan.edges[edge.index()].target.filter(|node| !stops(*node)) else { continue };
-        let node = &plan.nodes[node.index()];
-        let branched = node.branches.iter().flat_map(|branch| &branch.variants);
-        let chosen = node.route.iter().chain(branched).flat_map(|variant| &variant.edges);
-        open.extend(node.direct.iter().chain(chosen).chain(&node.on_error));
+        open.extend(plan.nodes[node.index()].ways_out());
     }
     reached
 }

@@ -85,6 +85,13 @@ impl PlanBranch {
 }
 
 impl PlanNode {
+    /// Every edge out of it, whatever it is taken by.
+    pub fn ways_out(&self) -> impl Iterator<Item = &EdgeIx> {
+        let branched = self.branches.iter().flat_map(|branch| &branch.variants);
+        let chosen = self.route.iter().chain(branched).flat_map(|variant| &variant.edges);
+        self.direct.iter().chain(chosen).chain(&self.on_error)
+    }
+
     /// Whether a fan-out of nothing can go on behind this node: not if only its code or a gate knows where.
     pub fn is_passable(&self) -> bool {
         self.route.is_empty() && self.branches.iter().all(|branch| branch.gate().is_none())

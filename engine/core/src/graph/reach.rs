@@ -111,18 +111,11 @@ fn retreating(plan: &Plan) -> Vec<bool> {
             retreating[edge.index()] = true;
         } else if !std::mem::replace(&mut seen[target.index()], true) {
             on_the_way[target.index()] = true;
-            way.push((Some(target), onwards(plan, target).into_iter()));
+            let edges: Vec<EdgeIx> = plan.nodes[target.index()].ways_out().copied().collect();
+            way.push((Some(target), edges.into_iter()));
         }
     }
     retreating
-}
-
-/// The edges out of a node, in the order of declaration.
-fn onwards(plan: &Plan, node: NodeIx) -> Vec<EdgeIx> {
-    let node = &plan.nodes[node.index()];
-    let branched = node.branches.iter().flat_map(|branch| &branch.variants);
-    let chosen = node.route.iter().chain(branched).flat_map(|variant| &variant.edges);
-    node.direct.iter().chain(chosen).chain(&node.on_error).copied().collect()
 }
 
 /// The node itself and everything that leads to it.

@@ -6,20 +6,18 @@ mod error;
 mod schema;
 mod session;
 
-use std::ops::Deref;
 use std::str::FromStr;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
-use statewright_engine_core::{Entry, Seq, ThreadId};
-use statewright_engine_runtime::{Checkpointer, Durability, Journal, StoreError};
+use statewright_engine_runtime::StoreError;
 use tokio::sync::mpsc;
 
 use crate::connection::{Connection, Value};
 use crate::database::Database;
 use crate::locks::Lock;
+use crate::named::is_sql_store;
 use crate::store::{SqlStore, Taken, bump};
 use crate::writer::Job;
 pub(crate) use error::is_lost;
@@ -52,7 +50,8 @@ impl Default for PostgresOptions {
     }
 }
 
-/// A [`Checkpointer`] and a table of runs on a PostgreSQL server. Clones share its connections.
+/// A [`Checkpointer`](statewright_engine_runtime::Checkpointer) and a table of runs on a PostgreSQL server. Clones share
+/// its connections.
 ///
 /// Connections are not encrypted: the server is on this machine, in a network that is trusted, or behind a tunnel.
 ///
@@ -186,41 +185,4 @@ async fn lock_and_bump(
     Ok(Attempt::Taken(Taken { lock: Lock::Session(lock), epoch, stored }))
 }
 
-impl Deref for PostgresStore {
-    type Target = SqlStore;
-
-    fn deref(&self) -> &SqlStore {
-        &self.store
-    }
-}
-
-impl From<PostgresStore> for SqlStore {
-    fn from(postgres: PostgresStore) -> Self {
-        postgres.store
-    }
-}
-
-impl Checkpointer for PostgresStore {
-    fn open<'a>(
-        &'a self,
-        thread: &'a ThreadId,
-        durability: Durability,
-    ) -> BoxFuture<'a, Result<Box<dyn Journal>, StoreError>> {
-        Checkpointer::open(&self.store, thread, durability)
-    }
-
-    fn latest_snapshot<'a>(
-        &'a self,
-        thread: &'a ThreadId,
-    ) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
-        self.store.latest_snapshot(thread)
-    }
-
-    fn entries<'a>(
-        &'a self,
-        thread: &'a ThreadId,
-        ranges: &'a [(Seq, Seq)],
-    ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
-        self.store.entries(thread, ranges)
-    }
-}
+is_sql_store!(PostgresStore);
