@@ -71,13 +71,14 @@ essence "$undisturbed" >"$work/expected"
 calls=$(grep -c '"idempotency_key":"undisturbed/' "$log") || fail "the undisturbed run called no model"
 echo "undisturbed: $span ms, $calls model calls"
 
-killed=0 round=0 never=0 late=0 looped=0 repeated=0 kept=0
+killed=0 round=0 never=0 late=0 repeated=0 kept=0
 while [ "$killed" -lt "$kills" ]; do
   round=$((round + 1))
   thread=k$round
   run=
-  # Each thread is killed up to three times, so that what a resume did is resumed too.
-  for ((attempt = 0; attempt < 3 && killed < kills; attempt++)); do
+  # Each thread is killed up to twice, so that what a resume did is resumed too. A third kill in the same activation would
+  # make it a crash loop, which is another end than the undisturbed one and has tests of its own.
+  for ((attempt = 0; attempt < 2 && killed < kills; attempt++)); do
     wait_ms=$((RANDOM % (span + span / 10 + 1)))
     args=(resume --json "$run")
     [ -n "$run" ] || args=("${start_args[@]}" "$thread")
@@ -109,11 +110,6 @@ while [ "$killed" -lt "$kills" ]; do
   if [ -z "$run" ]; then start "$thread" >/dev/null || fail "round $round: a fresh start failed"; run=$(run_of "$thread"); fi
   status=0
   sw resume --json "$run" >"$work/out" 2>"$work/err" || status=$?
-  if grep -q '"code": "SW-X246"' "$work/out"; then
-    # All three kills hit one activation, which the engine then takes for the cause. Who resumes it anyway begins anew.
-    looped=$((looped + 1)) status=0
-    sw resume --json "$run" >"$work/out" 2>"$work/err" || status=$?
-  fi
   if [ "$status" -ne 0 ]; then
     if grep -q '"code": "SW-C712"' "$work/out"; then
       never=$((never + 1))
@@ -139,6 +135,6 @@ while [ "$killed" -lt "$kills" ]; do
 done
 echo "$killed kills in $round runs: every run ended as the undisturbed one, and no finished activation ran again"
 echo "$kept times a call of finished work was there to be repeated, and was not"
-echo "$never before the first record, $late after the end, $looped three times in one activation, $repeated calls repeated by activations that were not finished"
+echo "$never before the first record, $late after the end, $repeated calls repeated by activations that were not finished"
 # Too few kills may all miss; many that all miss would prove nothing.
 [ "$kept" -gt 0 ] || [ "$kills" -lt 20 ] || fail "no kill came between a model call and the end of a run"
