@@ -31,6 +31,7 @@ mod question;
 mod runner;
 mod sealed;
 mod step;
+mod subgraph;
 mod timers;
 
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};

@@ -36,6 +36,14 @@ impl Execution {
             failure: Failure::permanent("SW-X224", panic_text(panic.as_ref())),
         })??;
         self.origin = Some(origin);
+        self.detach();
+        self.options.journaling = Journaling::Each;
+        self.write_snapshot(now_ms)?;
+        self.writer.entries.pop_front().ok_or(Refused::NothingOpen { how: "never begun" })
+    }
+
+    /// Forgets the journal that it was read from.
+    pub(super) fn detach(&mut self) {
         self.outbox.clear();
         // Nothing may refer to entries of the other journal any more.
         self.writer = Writer {
@@ -53,8 +61,6 @@ impl Execution {
                 *seq = 0;
             }
         }
-        self.options.journaling = Journaling::Each;
-        self.write_snapshot(now_ms)?;
-        self.writer.entries.pop_front().ok_or(Refused::NothingOpen { how: "never begun" })
+        self.detach_nested();
     }
 }

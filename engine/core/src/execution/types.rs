@@ -109,6 +109,13 @@ pub enum Event {
         /// The position.
         seq: Seq,
     },
+    /// Something happened inside an activation whose node is a graph.
+    Nested {
+        /// The activation.
+        within: ActivationId,
+        /// What happened.
+        event: Box<Event>,
+    },
     /// The time has come that [`Action::SetTimer`] named, or an earlier or later one: a timer may fire twice.
     TimerFired,
     /// Stop at the next safe point.
@@ -135,6 +142,15 @@ pub enum Action {
     StepKept(Box<StepKept>),
     /// Tell whoever watches.
     Emit(Notice),
+    /// Do this for the graph inside an activation; what is reported about it is an [`Event::Nested`].
+    Nested {
+        /// The activation.
+        within: ActivationId,
+        /// Its node.
+        node: NodeIx,
+        /// What to do: run, let go on, deliver or emit.
+        action: Box<Action>,
+    },
     /// The drive is over.
     Stop(Outcome),
 }

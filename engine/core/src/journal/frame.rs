@@ -9,6 +9,9 @@ pub const FORMAT: u8 = 1;
 /// The largest entry that is written or read, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 8 * 1024 * 1024;
 
+/// What records of graphs inside nodes may have beyond that for the records around them.
+const WRAPPING_BYTES: usize = 64 * 1024;
+
 const HEADER_BYTES: usize = 5;
 
 /// Why bytes are not an entry.
@@ -64,11 +67,20 @@ impl FrameError {
 /// # Errors
 /// [`FrameError::Oversize`] above the limit, [`FrameError::Malformed`] if the body cannot be serialised.
 pub fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
+    encode_up_to(MAX_ENTRY_BYTES, body)
+}
+
+/// Frames a body that holds an entry.
+pub(crate) fn encode_wrapping<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
+    encode_up_to(MAX_ENTRY_BYTES + WRAPPING_BYTES, body)
+}
+
+fn encode_up_to<T: Serialize>(most: usize, body: &T) -> Result<Vec<u8>, FrameError> {
     let mut bytes = Vec::with_capacity(192);
     bytes.extend_from_slice(&[FORMAT, 0, 0, 0, 0]);
     rmp_serde::encode::write_named(&mut bytes, body)
         .map_err(|error| FrameError::Malformed { reason: error.to_string() })?;
-    if bytes.len() > MAX_ENTRY_BYTES {
+    if bytes.len() > most {
         return Err(FrameError::Oversize { bytes: bytes.len() });
     }
     let checksum = crc32fast::hash(&bytes[HEADER_BYTES..]);
@@ -81,7 +93,7 @@ pub fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
 /// # Errors
 /// Every variant of [`FrameError`]: the bytes may be anything.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
-    if bytes.len() > MAX_ENTRY_BYTES {
+    if bytes.len() > MAX_ENTRY_BYTES + WRAPPING_BYTES {
         return Err(FrameError::Oversize { bytes: bytes.len() });
     }
     let Some((header, body)) = bytes.split_at_checked(HEADER_BYTES) else {

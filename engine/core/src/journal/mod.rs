@@ -9,6 +9,7 @@ mod record;
 mod snapshot;
 mod step;
 
+pub(crate) use frame::encode_wrapping;
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
 pub use post::{PostImage, StoredPost};
 pub use record::{

@@ -25,6 +25,7 @@ mod retries;
 mod routing;
 mod steps;
 mod stores;
+mod subgraphs;
 mod support;
 mod threads;
 mod values;
