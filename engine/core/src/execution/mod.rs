@@ -33,6 +33,7 @@ mod slot;
 mod stand;
 mod steps;
 mod types;
+mod values;
 mod view;
 mod writer;
 
@@ -45,6 +46,7 @@ pub use types::{
     Action, Answer, Asking, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
     Outcome, Refused, Status, StepKept, Task,
 };
+pub use values::{fill_values, missing_values};
 pub use view::{StepView, ThreadView};
 
 use self::advance::{Advance, Counters};
@@ -53,6 +55,7 @@ use self::lanes::Lanes;
 use self::outbox::Pending;
 use self::retry::BackOffs;
 use self::slot::{Progress, Slot};
+use self::values::Values;
 use self::writer::Writer;
 use crate::cell::{Snapshot, StateCell, UpdateValue};
 use crate::failure::Failure;
@@ -126,6 +129,7 @@ impl Execution {
         let counters = Counters::for_plan(&plan);
         let references = References::new(cell.as_ref());
         let lanes = Lanes::new(&plan);
+        let values = Values::new(options.limits.value_bytes);
         Self {
             plan,
             cell,
@@ -150,7 +154,7 @@ impl Execution {
             driven: false,
             back_offs: BackOffs::default(),
             lanes,
-            writer: Writer { next_seq: 1, references, ..Writer::default() },
+            writer: Writer { next_seq: 1, references, values, ..Writer::default() },
             gated: VecDeque::new(),
         }
     }

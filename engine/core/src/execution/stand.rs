@@ -178,6 +178,7 @@ impl Execution {
             self_contained,
             outbox: self.outbox_image(),
             origin: self.origin.clone(),
+            known: self.writer.values.image(),
         };
         let bytes = match journal::encode(&body) {
             Ok(bytes) => bytes,
