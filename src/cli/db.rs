@@ -38,6 +38,7 @@ pub(crate) async fn db(shell: &Shell<'_>, command: DbCommand) -> Result<Exit, Cl
         DbCommand::Check => check(shell, &store).await,
         DbCommand::Backup { file } => backup(shell, &store, &file).await,
         DbCommand::Vacuum => vacuum(shell, &store).await,
+        DbCommand::Migrate => Ok(super::migrate::report(shell, &store)),
     }
 }
 
