@@ -8,6 +8,7 @@ use super::advance::panic_text;
 use super::fold::References;
 use super::slot::Progress;
 use super::types::{Entry, Journaling, Refused};
+use super::values::Values;
 use super::writer::Writer;
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
@@ -49,6 +50,7 @@ impl Execution {
         self.writer = Writer {
             next_seq: 1,
             references: References::incomplete(self.cell.as_ref()),
+            values: Values::new(self.options.limits.value_bytes),
             ..Writer::default()
         };
         for slot in &mut self.slots {

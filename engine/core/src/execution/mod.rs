@@ -34,6 +34,7 @@ mod slot;
 mod stand;
 mod steps;
 mod types;
+mod values;
 mod view;
 mod writer;
 
@@ -46,6 +47,7 @@ pub use types::{
     Action, Answer, Asking, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
     Outcome, Refused, Status, StepKept, Task,
 };
+pub use values::{fill_values, missing_values};
 pub use view::{StepView, ThreadView};
 
 use self::advance::{Advance, Counters};
@@ -55,6 +57,7 @@ use self::nested::{Inner, Polled};
 use self::outbox::Pending;
 use self::retry::BackOffs;
 use self::slot::{Progress, Slot};
+use self::values::Values;
 use self::writer::Writer;
 use crate::cell::{Snapshot, StateCell, UpdateValue};
 use crate::failure::Failure;
@@ -130,6 +133,7 @@ impl Execution {
         let references = References::new(cell.as_ref());
         let lanes = Lanes::new(&plan);
         let inner = Inner::new(&plan);
+        let values = Values::new(options.limits.value_bytes);
         Self {
             plan,
             cell,
@@ -154,7 +158,7 @@ impl Execution {
             driven: false,
             back_offs: BackOffs::default(),
             lanes,
-            writer: Writer { next_seq: 1, references, ..Writer::default() },
+            writer: Writer { next_seq: 1, references, values, ..Writer::default() },
             inner,
             gated: VecDeque::new(),
         }

@@ -112,15 +112,18 @@ impl Recovery {
         options: Options,
         latest_snapshot: Option<&Entry>,
     ) -> Result<Self, RecoverError> {
+        let mut execution = Execution::new(plan, cell, options);
         let mut snapshot = None;
         if let Some(entry) = latest_snapshot {
             let body: SnapshotBody = read(entry)?;
-            same_graph(&plan, body.fingerprint, Some(&body.table))?;
+            same_graph(&execution.plan, body.fingerprint, Some(&body.table))?;
             countable(entry.seq, entry.seq.max(body.superstep))?;
+            execution.writer.values.load(entry.seq, &body.known)?;
+            execution.writer.values.learn(entry);
             snapshot = Some((entry.seq, Box::new(body)));
         }
-        let snapshot_bytes = latest_snapshot.map_or(0, |entry| entry.bytes.len() as u64);
-        Ok(Self { execution: Execution::new(plan, cell, options), snapshot, snapshot_bytes })
+        let snapshot_bytes = latest_snapshot.map_or(0, stored_bytes);
+        Ok(Self { execution, snapshot, snapshot_bytes })
     }
 
     /// The entries before the tail that are needed: closed ranges, without overlap, in ascending order.
@@ -172,6 +175,7 @@ impl Recovery {
             }
             next += 1;
             execution.writer.next_seq = next;
+            execution.writer.values.learn(entry);
             match entry.kind {
                 // A snapshot in the tail says nothing that the records around it do not say, but it may be a base.
                 EntryKind::Snapshot => execution.pass_snapshot(entry)?,
@@ -181,7 +185,7 @@ impl Recovery {
                         if let Body::Opened(opened) = &record.body { Some(&opened.table) } else { None };
                     same_graph(&execution.plan, record.fingerprint, table)?;
                     execution.replay(entry.seq, record.body)?;
-                    execution.writer.since_snapshot += entry.bytes.len() as u64;
+                    execution.writer.since_snapshot += stored_bytes(entry);
                 }
             }
         }
@@ -190,6 +194,10 @@ impl Recovery {
         execution.settle_nested();
         Ok(execution)
     }
+}
+
+fn stored_bytes(entry: &Entry) -> u64 {
+    journal::stored_bytes(&entry.bytes) as u64
 }
 
 pub(super) fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T, RecoverError> {
@@ -373,7 +381,7 @@ impl Execution {
 
     fn pass_snapshot(&mut self, entry: &Entry) -> Result<(), RecoverError> {
         let body: SnapshotBody = read(entry)?;
-        self.writer.last_snapshot = entry.bytes.len() as u64;
+        self.writer.last_snapshot = stored_bytes(entry);
         self.writer.since_snapshot = 0;
         if body.self_contained {
             self.writer.references.rebase(entry.seq);

@@ -211,6 +211,7 @@ impl Execution {
             self_contained,
             outbox: self.outbox_image(whole),
             origin: self.origin.clone(),
+            known: self.writer.values.image(),
         };
         Ok(Some(body))
     }

@@ -398,11 +398,20 @@ pub struct Limits {
     pub snapshot_after_bytes: u64,
     /// Steps of one activation.
     pub steps: usize,
+    /// Values of more bytes than this are stored once in a thread; `usize::MAX` for none.
+    pub value_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { frontier: 10_000, at_once: 1_000, crashes: 3, snapshot_after_bytes: 256 * 1024, steps: 1000 }
+        Self {
+            frontier: 10_000,
+            at_once: 1_000,
+            crashes: 3,
+            snapshot_after_bytes: 256 * 1024,
+            steps: 1000,
+            value_bytes: 4096,
+        }
     }
 }
 

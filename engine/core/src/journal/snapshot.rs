@@ -75,6 +75,9 @@ pub struct SnapshotBody {
     /// Where the thread comes from, if it is a fork.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Which large values the thread holds and where, oldest first: hash, entry, place and length of each, in blocks.
+    #[serde(rename = "h", default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<ByteBuf>,
 }
 
 /// The entries that wrote one channel, oldest first, as closed ranges.

@@ -24,6 +24,7 @@ mod recovery;
 mod retries;
 mod routing;
 mod steps;
+mod stored_once;
 mod stores;
 mod subgraphs;
 mod support;

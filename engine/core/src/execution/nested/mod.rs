@@ -105,8 +105,9 @@ impl Execution {
         let child = self.child_spec(place)?;
         let activation = ActivationId { superstep: self.superstep, index: place };
         let mut limits = self.options.limits;
-        // The outer execution writes the snapshots.
+        // The outer execution writes the snapshots, and stores what is large once.
         limits.snapshot_after_bytes = u64::MAX;
+        limits.value_bytes = usize::MAX;
         let options = Options { limits, ..self.options };
         let mut execution = Execution::new(child.plan.clone(), (child.cell)(), options);
         execution.inner.path = Some(format!("{}/", self.full_id(activation)).into());
