@@ -29,21 +29,35 @@ pub struct App {
     own: Vec<Box<dyn AnyGraph>>,
     ready: Vec<Box<dyn AnyGraph>>,
     models: Vec<(String, ModelFactory)>,
+    version: Option<String>,
 }
 
 impl App {
-    /// A program with the ready graphs, to which yours are added.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::ready()
-    }
-
     /// The program as it is shipped: the graphs `research` and `classic`.
     #[must_use]
     pub fn ready() -> Self {
+        Self::new().version(env!("CARGO_PKG_VERSION"))
+    }
+
+    /// A program with the ready graphs, to which yours are added.
+    #[must_use]
+    pub fn new() -> Self {
         let research = Registered::<ResearchState, _>::new("research", statewright_graphs::research);
         let classic = Registered::<ClassicState, _>::new("classic", statewright_graphs::classic);
-        Self { own: Vec::new(), ready: vec![Box::new(research), Box::new(classic)], models: Vec::new() }
+        Self {
+            own: Vec::new(),
+            ready: vec![Box::new(research), Box::new(classic)],
+            models: Vec::new(),
+            version: None,
+        }
+    }
+
+    /// What `--version` prints beside the program's name: `env!("CARGO_PKG_VERSION")` is that of your package. Without it
+    /// only the version of Statewright is printed, and said to be that.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
     }
 
     /// Leaves the ready graphs out.
@@ -87,6 +101,12 @@ impl App {
     /// own, so it is called from a plain `main`.
     pub fn main(self) -> ExitCode {
         crate::cli::main(&self)
+    }
+
+    /// What `--version` prints.
+    pub(crate) fn shown_version(&self) -> String {
+        let own = || concat!("(statewright ", env!("CARGO_PKG_VERSION"), ")").to_owned();
+        self.version.clone().unwrap_or_else(own)
     }
 
     /// All graphs, the default one first.

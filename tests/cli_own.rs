@@ -66,6 +66,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     App::new()
+        .version("7.8.9")
         .without_ready_graphs()
         .graph("offer", offer)
         .graph("broken", broken)
@@ -84,6 +85,13 @@ fn a_program_of_ones_own_gets_every_command() {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
     };
+    let mut version = Command::new(&program);
+    let version = version.arg("--version").env(IS_PROGRAM, "1").output().unwrap();
+    assert_eq!(
+        String::from_utf8(version.stdout).unwrap(),
+        format!("{name} 7.8.9\n"),
+        "its own, not the engine's"
+    );
     let asked = call(3, &["run", "a lamp"]);
     assert_eq!(
         (&asked["graph"], &asked["model"]),

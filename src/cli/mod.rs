@@ -62,7 +62,7 @@ pub(crate) struct Shell<'a> {
 /// The whole program, from the command line to the exit code.
 pub(crate) fn main(app: &App) -> ExitCode {
     let program = program_name();
-    let matches = command(&program).try_get_matches();
+    let matches = command(&program).version(app.shown_version()).try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {

@@ -120,7 +120,7 @@ async fn go(shell: &Shell<'_>, prepared: Prepared, args: &DriveArgs) -> Result<E
     let docs = equipment.services.docs;
     if let Some(docs) = docs.clone() {
         // Nodes run meanwhile; a search waits until it is done.
-        tokio::spawn(async move { drop(docs.index().await) });
+        tokio::spawn(async move { docs.prepare().await });
     }
     let stop = drive_or_wait(shell, &store, &*graph, &row, &job, &mut view, args.timeout).await;
     let stop = match stop {
@@ -145,7 +145,8 @@ async fn go(shell: &Shell<'_>, prepared: Prepared, args: &DriveArgs) -> Result<E
         shell.out.warning(error.code(), &error.to_string());
     }
     let warnings = match (&docs, &stop) {
-        (Some(docs), Stop::Ended(_)) => session::left_out(shell, docs).await,
+        // What no node searched has nothing to say about the answer, and nobody waits until it is read.
+        (Some(docs), Stop::Ended(_)) if docs.is_wanted() => session::left_out(shell, docs).await,
         // Whoever set a time limit does not wait for documents after it.
         _ => Vec::new(),
     };
