@@ -99,7 +99,7 @@ impl SqlStore {
             None => &["VACUUM (ANALYZE) threads, entries, runs, control"],
         };
         for sql in statements {
-            let done = self.queue().work(true, move |connection| connection.change(sql, Vec::new()).boxed());
+            let done = self.queue().work(true, move |connection| connection.change(*sql, Vec::new()).boxed());
             done.await?;
         }
         Ok(())

@@ -125,7 +125,7 @@ impl Server {
     pub(crate) async fn session(&self, reads_only: bool) -> Result<Session, sqlx::Error> {
         let word = if reads_only { "on" } else { "off" };
         let connect = self.connect.clone().options([("default_transaction_read_only", word)]);
-        Session::begin(connect.connect().await?).await
+        Session::begin(connect.connect().await?, reads_only).await
     }
 
     pub(crate) fn failed(&self, error: &sqlx::Error) -> StoreError {
