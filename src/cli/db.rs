@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use statewright_engine_core::{Entry, Seq, ThreadId, journal};
+use statewright_engine_core::journal::{self, FrameError};
+use statewright_engine_core::{Entry, Seq, ThreadId};
 use statewright_engine_runtime::{Checkpointer, StoreError};
 use statewright_engine_sql::SqlStore;
 
@@ -28,6 +29,8 @@ struct Examined {
     last: Seq,
     /// Everything up to here is sound.
     sound_to: Seq,
+    /// How many entries are whole and sealed, so that nobody can say what is in them without the key.
+    sealed: u64,
     problems: Vec<Problem>,
 }
 
@@ -62,15 +65,15 @@ async fn check(shell: &Shell<'_>, store: &SqlStore) -> Result<Exit, CliError> {
 
 /// Reads every entry of a thread and compares it with its checksum.
 async fn examine(store: &SqlStore, thread: ThreadId, last: Seq) -> Examined {
-    let mut problems = Vec::new();
+    let (mut problems, mut sealed) = (Vec::new(), 0);
     for from in (1..=last).step_by(CHUNK as usize) {
         let to = last.min(from + CHUNK - 1);
         match store.entries(&thread, &[(from, to)]).await {
-            Ok(entries) => judge(from, to, &entries, &mut problems),
+            Ok(entries) => judge(from, to, &entries, &mut problems, &mut sealed),
             Err(_) => {
                 for seq in from..=to {
                     match store.entries(&thread, &[(seq, seq)]).await {
-                        Ok(entries) => judge(seq, seq, &entries, &mut problems),
+                        Ok(entries) => judge(seq, seq, &entries, &mut problems, &mut sealed),
                         Err(error) => problems.push(unreadable(seq, &error)),
                     }
                 }
@@ -78,7 +81,7 @@ async fn examine(store: &SqlStore, thread: ThreadId, last: Seq) -> Examined {
         }
     }
     let sound_to = problems.first().map_or(last, |problem| problem.seq - 1);
-    Examined { thread, last, sound_to, problems }
+    Examined { thread, last, sound_to, sealed, problems }
 }
 
 fn unreadable(seq: Seq, error: &StoreError) -> Problem {
@@ -86,15 +89,17 @@ fn unreadable(seq: Seq, error: &StoreError) -> Problem {
 }
 
 /// What is wrong with the entries of a range: those that are missing, and those that are not what was written.
-fn judge(from: Seq, to: Seq, entries: &[Entry], problems: &mut Vec<Problem>) {
+fn judge(from: Seq, to: Seq, entries: &[Entry], problems: &mut Vec<Problem>, sealed: &mut u64) {
     let mut entries = entries.iter().peekable();
     for seq in from..=to {
         let Some(entry) = entries.next_if(|entry| entry.seq == seq) else {
             problems.push(Problem { seq, code: "SW-S410", message: "the entry is missing".to_owned() });
             continue;
         };
-        if let Err(error) = journal::decode::<IgnoredAny>(&entry.bytes) {
-            problems.push(Problem { seq, code: error.code(), message: error.to_string() });
+        match journal::decode::<IgnoredAny>(&entry.bytes) {
+            Ok(IgnoredAny) => {}
+            Err(FrameError::Sealed) => *sealed += 1,
+            Err(error) => problems.push(Problem { seq, code: error.code(), message: error.to_string() }),
         }
     }
 }
@@ -104,7 +109,7 @@ fn as_json(examined: &Examined) -> Value {
         |problem: &Problem| json!({ "seq": problem.seq, "code": problem.code, "message": problem.message });
     json!({
         "thread": examined.thread, "entries": examined.last, "sound_to": examined.sound_to,
-        "problems": examined.problems.iter().map(problem).collect::<Vec<_>>(),
+        "sealed": examined.sealed, "problems": examined.problems.iter().map(problem).collect::<Vec<_>>(),
     })
 }
 
@@ -128,6 +133,10 @@ fn print(shell: &Shell<'_>, store: &SqlStore, structure: &[String], threads: &[E
     }
     let entries: Seq = threads.iter().map(|thread| thread.last).sum();
     let counted = format!("{} threads, {entries} entries in {}", threads.len(), store.place());
+    let sealed: u64 = threads.iter().map(|thread| thread.sealed).sum();
+    if sealed > 0 {
+        out.line(&format!("{sealed} entries are sealed: they are as they were written, and what is in them only the program with the key can check"));
+    }
     if structure.is_empty() && damaged.is_empty() {
         out.line(&format!("{} {counted}: all sound", out.style().green().apply_to("✓")));
     } else {

@@ -46,7 +46,7 @@ pub use history::Checkpoint;
 pub use ids::random_id;
 pub use memory::MemoryCheckpointer;
 pub use node::Node;
-pub use outbox::Delivery;
+pub use outbox::{Delivery, Handlers};
 pub use question::{Pose, Question};
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 pub use sealed::{SealError, Sealed, Sealer};

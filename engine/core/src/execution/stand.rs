@@ -5,7 +5,7 @@ use serde_bytes::ByteBuf;
 use super::slot::{BackOff, Progress, Question, Slot};
 use super::types::{EntryKind, Interrupt, Journaling, Outcome, Refused, Status};
 use super::{Execution, Gated, writer};
-use crate::ids::EdgeIx;
+use crate::ids::{ActivationId, EdgeIx};
 use crate::journal::{self, Body, Crossing, FrameError, SlotImage, SlotState, SnapshotBody};
 
 impl Execution {
@@ -49,7 +49,9 @@ impl Execution {
 
     /// The open questions.
     pub fn interrupts(&self) -> Vec<Interrupt> {
-        self.slots.iter().flat_map(Slot::open_questions).collect()
+        let superstep = self.superstep;
+        let numbered = (0..).zip(&self.slots);
+        numbered.flat_map(|(index, slot)| slot.open_questions(ActivationId { superstep, index })).collect()
     }
 
     pub(super) fn may_start(&self) -> Result<(), Refused> {

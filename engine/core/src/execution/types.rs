@@ -232,6 +232,8 @@ pub struct Interrupt {
     pub name: String,
     /// The node that asks.
     pub node: NodeIx,
+    /// The activation that asks: of a fan-out, which of its siblings.
+    pub activation: ActivationId,
     /// The question, MessagePack.
     pub question: Vec<u8>,
     /// Why the last answer did not fit, if there was one.
@@ -382,11 +384,20 @@ pub struct Limits {
     pub snapshot_after_bytes: u64,
     /// Steps of one activation.
     pub steps: usize,
+    /// Items of a thread's outbox that are not delivered; a node that posts beyond that fails.
+    pub outbox: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { frontier: 10_000, at_once: 1_000, crashes: 3, snapshot_after_bytes: 256 * 1024, steps: 1000 }
+        Self {
+            frontier: 10_000,
+            at_once: 1_000,
+            crashes: 3,
+            snapshot_after_bytes: 256 * 1024,
+            steps: 1000,
+            outbox: 10_000,
+        }
     }
 }
 

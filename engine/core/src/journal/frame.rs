@@ -11,6 +11,10 @@ pub const MAX_ENTRY_BYTES: usize = 8 * 1024 * 1024;
 
 const HEADER_BYTES: usize = 5;
 
+/// Stands in the place of the format version where the body is sealed: whoever has no key can still see that it is
+/// whole.
+const SEALED: u8 = 0xff;
+
 /// Why bytes are not an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -32,6 +36,9 @@ pub enum FrameError {
     /// The bytes are not those that were written.
     #[error("a journal entry does not match its checksum: it is corrupt; restore the database from a backup")]
     Checksum,
+    /// The bytes are those that were written, and are sealed.
+    #[error("a journal entry is sealed; open the store by `Sealed` with the key that it was sealed with")]
+    Sealed,
     /// The bytes are those that were written, but do not hold an entry.
     #[error("a journal entry cannot be read: {reason}")]
     Malformed {
@@ -55,6 +62,7 @@ impl FrameError {
             FrameError::Truncated { .. } | FrameError::Checksum | FrameError::Malformed { .. } => "SW-S410",
             FrameError::NewerFormat { .. } => "SW-S411",
             FrameError::Oversize { .. } => "SW-S412",
+            FrameError::Sealed => "SW-S460",
         }
     }
 }
@@ -71,9 +79,28 @@ pub fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
     if bytes.len() > MAX_ENTRY_BYTES {
         return Err(FrameError::Oversize { bytes: bytes.len() });
     }
+    put_checksum(&mut bytes);
+    Ok(bytes)
+}
+
+fn put_checksum(bytes: &mut [u8]) {
     let checksum = crc32fast::hash(&bytes[HEADER_BYTES..]);
     bytes[1..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
-    Ok(bytes)
+}
+
+/// Frames what a sealer made of an entry.
+pub fn frame_sealed(sealed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + sealed.len());
+    bytes.extend_from_slice(&[SEALED, 0, 0, 0, 0]);
+    bytes.extend_from_slice(sealed);
+    put_checksum(&mut bytes);
+    bytes
+}
+
+/// What a sealer made of an entry, if the bytes are a whole frame around that.
+pub fn unframe_sealed(bytes: &[u8]) -> Option<&[u8]> {
+    let (header, sealed) = bytes.split_at_checked(HEADER_BYTES)?;
+    (header[0] == SEALED && header[1..] == crc32fast::hash(sealed).to_le_bytes()).then_some(sealed)
 }
 
 /// Reads a framed body back.
@@ -81,6 +108,9 @@ pub fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
 /// # Errors
 /// Every variant of [`FrameError`]: the bytes may be anything.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
+    if bytes.first() == Some(&SEALED) {
+        return Err(unframe_sealed(bytes).map_or(FrameError::Checksum, |_| FrameError::Sealed));
+    }
     if bytes.len() > MAX_ENTRY_BYTES {
         return Err(FrameError::Oversize { bytes: bytes.len() });
     }

@@ -9,7 +9,7 @@ mod record;
 mod snapshot;
 mod step;
 
-pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
+pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode, frame_sealed, unframe_sealed};
 pub use post::{PostImage, StoredPost};
 pub use record::{
     Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,

@@ -203,3 +203,39 @@ async fn a_fork_at_any_entry_ends_as_the_original() {
         assert_eq!(end.state, report.state, "forked at entry {seq}");
     }
 }
+
+/// A fork has no record of its run's beginning: what it says of itself stands in its first snapshot.
+#[tokio::test]
+async fn a_fork_from_the_middle_of_a_superstep_lists_what_is_left_and_then_what_ended() {
+    let mut g = builder();
+    let first = node(&mut g, "first");
+    let [left, right, last] = ["left", "right", "last"].map(|name| node(&mut g, name));
+    g.start(first);
+    g.edge(first, left.to().and(right));
+    g.join((left, right), last);
+    g.end(last);
+    let store = MemoryCheckpointer::new();
+    let runner = g.build().unwrap().runner().checkpointer(store.clone());
+    runner.start("t", Log::update()).await.unwrap();
+    let middle = runner.history("t").await.unwrap()[1].seq + 1;
+    let forked = runner.fork("t", middle, "f", Log::update()).await.unwrap();
+    let history = runner.history("f").await.unwrap();
+    assert_eq!((history.len(), history[0].superstep, history[0].next.len()), (1, 2, 1), "one had finished");
+    assert_eq!(Some(&history[0].run), forked.run.as_ref());
+    assert_ne!(forked.run, runner.load("t").await.unwrap().run, "it is a run of its own");
+
+    expect_finished(&runner.resume("f").await.unwrap());
+    let history = runner.history("f").await.unwrap();
+    let ended = names(&runner, &history[1].ended);
+    assert_eq!(ended, ["left", "right"], "both are of the superstep that ended");
+    let view = ThreadView::read(runner.graph().plan(), &store.all(&"f".into())).unwrap();
+    let steps: Vec<_> = view.steps.iter().map(|step| (step.activation.superstep, step.node)).collect();
+    assert_eq!(steps, [(2, history[0].next[0]), (3, last_of(&history))]);
+    assert!(view.steps.iter().all(|step| Some(&step.run) == forked.run.as_ref()));
+    assert!(view.steps[0].scheduled_ms > 0);
+}
+
+/// The only node of the last superstep.
+fn last_of(history: &[Checkpoint]) -> NodeIx {
+    history.last().unwrap().ended[0]
+}
