@@ -160,6 +160,22 @@ impl<C: Checkpointer> Checkpointer for Sealed<C> {
         }
         .boxed()
     }
+
+    fn list<'a>(
+        &'a self,
+        after: Option<&'a ThreadId>,
+        threads_max: u32,
+    ) -> BoxFuture<'a, Result<Vec<(ThreadId, Seq)>, StoreError>> {
+        self.store.list(after, threads_max)
+    }
+
+    fn delete<'a>(
+        &'a self,
+        thread: &'a ThreadId,
+        at: Option<Seq>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.store.delete(thread, at)
+    }
 }
 
 struct SealedJournal {

@@ -113,6 +113,15 @@ impl Connection {
         Ok(rows > 0)
     }
 
+    /// Does something that gives no rows and takes no parameters.
+    pub(crate) async fn script(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => sqlx::raw_sql(sql).execute(session.connection()).await.map(drop),
+        }
+    }
+
     /// Stores the rows whose thread and position are as they say, in one commit.
     pub(crate) async fn insert(&mut self, rows: Vec<Row>) -> Result<Stored, sqlx::Error> {
         match self {
