@@ -4,12 +4,14 @@
 //! answers) are stored as their own self-describing bytes inside it.
 
 mod frame;
+mod outline;
 mod post;
 mod record;
 mod snapshot;
 mod step;
 
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode, frame_sealed, unframe_sealed};
+pub use outline::{graph_name, written_ms};
 pub use post::{PostImage, StoredPost};
 pub use record::{
     Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,

@@ -239,3 +239,62 @@ async fn a_fork_from_the_middle_of_a_superstep_lists_what_is_left_and_then_what_
 fn last_of(history: &[Checkpoint]) -> NodeIx {
     history.last().unwrap().ended[0]
 }
+
+#[tokio::test]
+async fn a_diff_names_what_differs_and_shows_only_what_an_append_channel_gained() {
+    use serde_json::json;
+    let mut g = builder();
+    let first = g.func("first", async |ctx: Ctx<Log>| {
+        Ok(ran(&ctx).text("draft").tags("red").tags("blue").total(2u64))
+    });
+    let second =
+        g.func("second", async |ctx: Ctx<Log>| Ok(ran(&ctx).text("better").tags("green").total(3u64)));
+    chain(&mut g, &[first, second]);
+    let runner = g.build().unwrap().runner().checkpointer(MemoryCheckpointer::new());
+    expect_finished(&runner.start("t", Log::update()).await.unwrap());
+    let history = runner.history("t").await.unwrap();
+    let (one, two) = (history[1].seq, history[2].seq);
+    let diff = runner.diff(("t", one), ("t", two)).await.unwrap();
+    assert_eq!(
+        serde_json::to_value(&diff).unwrap(),
+        json!([
+            { "channel": "trace", "added": ["second"] },
+            { "channel": "text", "old": "draft", "new": "better" },
+            { "channel": "total", "old": 2, "new": 5 },
+            { "channel": "tags", "added": ["green"], "removed": [] },
+        ])
+    );
+    assert_eq!(runner.diff(("t", one), ("t", one)).await.unwrap(), []);
+    runner.fork("t", one, "f", Log::update().text("other")).await.unwrap();
+    let across = runner.diff(("t", one), ("f", 1)).await.unwrap();
+    assert_eq!(
+        across,
+        [ChannelDiff { channel: "text", change: Change::Value { old: json!("draft"), new: json!("other") } }]
+    );
+    assert_eq!(runner.diff(("t", 99), ("t", one)).await.unwrap_err().code(), "SW-X212");
+    let state = state_as_json(&*runner.load("t").await.unwrap().state);
+    assert_eq!((&state["text"], &state["trace"]), (&json!("better"), &json!(["first", "second"])));
+}
+
+#[tokio::test]
+async fn a_replay_runs_what_came_after_an_entry_again_and_nothing_before_it() {
+    let witness = Witness::default();
+    let mut g = builder();
+    let nodes = ["one", "two", "three"].map(|name| {
+        let witness = witness.clone();
+        g.func(name, move |ctx: Ctx<Log>| {
+            witness.saw(name);
+            async move { Ok(ran(&ctx)) }
+        })
+    });
+    chain(&mut g, &nodes);
+    let runner = g.build().unwrap().runner().checkpointer(MemoryCheckpointer::new());
+    let original = runner.start("t", Log::update()).await.unwrap();
+    let history = runner.history("t").await.unwrap();
+    witness.take();
+    let again = runner.replay("t", history[1].seq, "again").await.unwrap();
+    expect_finished(&again);
+    assert_eq!((witness.take(), &again.state), (vec!["two".to_owned(), "three".to_owned()], &original.state));
+    let nothing = runner.replay("t", history[3].seq, "late").await.unwrap_err();
+    assert_eq!(nothing.code(), "SW-X202", "at the end there is nothing to run again");
+}
