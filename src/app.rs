@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use statewright_engine_runtime::{Graph, Problems};
+use statewright_engine_runtime::{Data, Delivery, Graph, Handlers, NodeError, Problems};
 use statewright_graphs::{ClassicState, Pipeline, ResearchState, Services};
 use statewright_nodes_ports::{ChatModel, ModelError, TokenCounter};
 
@@ -30,6 +30,7 @@ pub struct App {
     ready: Vec<Box<dyn AnyGraph>>,
     models: Vec<(String, ModelFactory)>,
     version: Option<String>,
+    handlers: Handlers,
 }
 
 impl App {
@@ -49,6 +50,7 @@ impl App {
             ready: vec![Box::new(research), Box::new(classic)],
             models: Vec::new(),
             version: None,
+            handlers: Handlers::new(),
         }
     }
 
@@ -96,6 +98,21 @@ impl App {
         self
     }
 
+    /// Delivers the items of this kind that nodes post to the outbox, in every drive and by `runs deliver`. A handler that
+    /// takes longer than 60 s is given up, and its item stays.
+    #[must_use]
+    pub fn outbox<T: Data, Fut>(
+        mut self,
+        kind: impl Into<String>,
+        handler: impl Fn(Delivery<T>) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<(), NodeError>> + Send + 'static,
+    {
+        self.handlers = self.handlers.on(kind, handler);
+        self
+    }
+
     /// Runs the command that the program was started with, and gives the exit code: 0 finished, 1 error, 2 wrong
     /// usage, 3 waiting for an answer, 4 stopped and resumable, 130 after a second Ctrl-C. Starts a runtime of its
     /// own, so it is called from a plain `main`.
@@ -112,6 +129,10 @@ impl App {
     /// All graphs, the default one first.
     pub(crate) fn graphs(&self) -> impl Iterator<Item = &dyn AnyGraph> {
         self.own.iter().chain(&self.ready).map(|graph| &**graph)
+    }
+
+    pub(crate) fn handlers(&self) -> Handlers {
+        self.handlers.clone()
     }
 
     pub(crate) fn models(&self) -> &[(String, ModelFactory)] {

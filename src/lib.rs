@@ -12,6 +12,7 @@ mod error;
 mod models;
 mod pages;
 mod pipeline;
+mod time_travel;
 
 pub use app::App;
 pub use error::CliError;

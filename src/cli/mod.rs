@@ -12,14 +12,17 @@ mod home;
 mod live;
 mod logging;
 mod output;
+mod prune;
 mod run;
 mod runs;
 mod session;
 mod show;
 mod signals;
 mod standing;
+mod threads;
 mod trace;
 mod watch;
+mod when;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -112,7 +115,10 @@ async fn dispatch(shell: &Shell<'_>, command: Command) -> Result<Exit, CliError>
             RunsCommand::Show(args) => show::show(shell, &args).await,
             RunsCommand::Watch(args) => watch::watch(shell, &args).await,
             RunsCommand::Cancel(args) => runs::cancel(shell, &args).await,
+            RunsCommand::Settle(args) => run::settle(shell, args).await,
+            RunsCommand::Deliver(args) => runs::deliver(shell, &args).await,
         },
+        Command::Threads { command } => threads::threads(shell, command).await,
         Command::Db { command } => db::db(shell, command).await,
         Command::Graph(args) => graph::graph(shell, &args).await,
         Command::Explain(args) => explain::explain(shell, &args),

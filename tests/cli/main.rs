@@ -12,5 +12,6 @@ mod logs;
 mod postgres;
 mod storage;
 mod support;
+mod threads;
 mod upkeep;
 mod wire;

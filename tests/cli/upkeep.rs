@@ -19,7 +19,7 @@ fn used(server: &Server) -> Home {
 }
 
 /// Changes the database behind the program's back.
-fn sql(database: &Path, statements: &'static str) {
+pub(crate) fn sql(database: &Path, statements: &'static str) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);

@@ -106,7 +106,7 @@ impl<S: State> Runner<S> {
         let store = self.store()?;
         let (found, foreign) = self.aged_threads().await?;
         let mut pruned = Pruned { kept: found.len(), foreign, ..Pruned::default() };
-        for (thread, seq) in self.expired(retention, found) {
+        for (thread, seq) in self.expired(retention, &found) {
             match store.delete(&thread, Some(seq)).await {
                 Ok(_) => pruned.deleted.push(thread),
                 Err(StoreError::Busy { .. } | StoreError::Moved { .. }) => {}
@@ -123,17 +123,16 @@ impl<S: State> Runner<S> {
     /// What keeps the store from listing.
     pub async fn prunable(&self, retention: &Retention) -> Result<Pruned, RunError> {
         let (found, foreign) = self.aged_threads().await?;
-        let count = found.len();
         let deleted: Vec<ThreadId> =
-            self.expired(retention, found).into_iter().map(|(thread, _)| thread).collect();
-        Ok(Pruned { kept: count - deleted.len(), deleted, foreign })
+            self.expired(retention, &found).into_iter().map(|(thread, _)| thread).collect();
+        Ok(Pruned { kept: found.len() - deleted.len(), deleted, foreign })
     }
 
     fn store(&self) -> Result<&dyn Checkpointer, RunError> {
         self.checkpointer.as_deref().ok_or(RunError::NoCheckpointer)
     }
 
-    fn expired(&self, retention: &Retention, found: Vec<(ThreadId, Seq, Age)>) -> Vec<(ThreadId, Seq)> {
+    fn expired(&self, retention: &Retention, found: &[(ThreadId, Seq, Age)]) -> Vec<(ThreadId, Seq)> {
         let ages: Vec<Age> = found.iter().map(|(_, _, age)| *age).collect();
         let places = retention.expired((self.clock)(), &ages);
         places.into_iter().map(|place| (found[place].0.clone(), found[place].1)).collect()
