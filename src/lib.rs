@@ -73,4 +73,7 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/interrupts.md")]
     struct Interrupts;
+
+    #[doc = include_str!("../docs/guides/time-travel.md")]
+    struct TimeTravel;
 }

@@ -1,6 +1,6 @@
 //! The commands. This file parses the command line, sets up what all commands share, and maps results to exit codes;
 //! what a command does is in the file of its name.
-#![doc = include_str!("json.md")]
+#![doc = include_str!("../../docs/guides/json.md")]
 
 mod args;
 mod db;

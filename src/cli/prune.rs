@@ -54,7 +54,8 @@ pub(crate) async fn prune(shell: &Shell<'_>, args: &PruneArgs) -> Result<Exit, C
     for (listed, why) in &stay {
         shell.out.note(&format!("{} stays: {why}", listed.thread));
     }
-    shell.out.line(&format!("{verb} {} threads, {kept} stay", deleted.len()));
+    let verb = if args.dry_run { "would be deleted" } else { "deleted" };
+    shell.out.line(&format!("{} {verb}, {kept} stay", deleted.len()));
     if !deleted.is_empty() && !args.dry_run {
         shell.out.note(&format!("{} db vacuum gives their space back", shell.program));
     }

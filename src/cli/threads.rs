@@ -194,8 +194,7 @@ async fn show(shell: &Shell<'_>, args: &ThreadShowArgs) -> Result<Exit, CliError
     let store = home::store(&shell.global).await?;
     let found = find(shell, &store, &args.thread.thread).await?;
     let look = found.graph.look(shared(&store), found.thread.clone(), args.at).await?;
-    let is_driven = args.at.is_none() && store.is_driven(&found.thread).await?;
-    let word = if is_driven { standing::RUNNING } else { standing::idle_word(&look.status) };
+    let word = stood(&store, &found, &look, args.at.is_some()).await?;
     let plan = found.graph.plan();
     if shell.out.json {
         let questions: Vec<Value> =
@@ -234,6 +233,22 @@ async fn show(shell: &Shell<'_>, args: &ThreadShowArgs) -> Result<Exit, CliError
         out.line(&format!("{} {}", out.dim(&format!("{field}:")), shortened(&value.to_string(), 2_000)));
     }
     Ok(Exit::Finished)
+}
+
+/// The word for how the thread stands. Of the past it is not known who drove it, or why somebody stopped.
+async fn stood<'a>(
+    store: &SqlStore,
+    found: &'a Found,
+    look: &Look,
+    is_past: bool,
+) -> Result<&'a str, CliError> {
+    Ok(match (&look.status, &found.row) {
+        (Status::Open, _) if is_past => "open",
+        _ if !is_past && store.is_driven(&found.thread).await? => standing::RUNNING,
+        // A fork that nobody has taken up yet was not interrupted.
+        (Status::Open, Some(row)) if row.status == standing::STOPPED => standing::STOPPED,
+        (status, _) => standing::idle_word(status),
+    })
 }
 
 fn question_line(plan: &Plan, interrupt: &Interrupt) -> String {

@@ -218,7 +218,7 @@ fn prune_keeps_what_a_rule_keeps_and_leaves_open_threads_alone() {
     );
     assert_eq!(names(&home.json(0, &["threads", "list"])).len(), 4, "a dry run deletes nothing");
     let said = home.run(&[&prune[..], &["--dry-run"]].concat());
-    assert!(said.stdout.contains("would delete 2 threads, 2 stay"), "{said:?}");
+    assert!(said.stdout.contains("2 would be deleted, 2 stay"), "{said:?}");
     let done = home.json(0, &prune);
     assert_eq!((&done["deleted"], &done["kept"]), (&json!(["a", "b"]), &json!(2)));
     assert_eq!(sorted(&home), ["c", "open"]);
@@ -245,4 +245,52 @@ fn a_thread_without_a_row_in_the_table_of_runs_is_listed_shown_and_deleted() {
     let fork = home.json(0, &["threads", "fork", "t", "--at", &before(&home, "t", "writer")]);
     home.json(0, &["resume", fork["run"].as_str().unwrap()]);
     home.json(0, &["threads", "delete", "t"]);
+}
+
+/// Every command of the guide, in its order, as a shell runs it. What a run is called is chance, so the names are those of
+/// this run of it.
+#[test]
+fn the_commands_of_the_guide_are_real() {
+    let guide = include_str!("../../docs/guides/time-travel.md");
+    let home = Home::new();
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_statewright")).parent().unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let called = |output: &str| output.split_once(", as run ").map(|(_, rest)| rest[..12].to_owned());
+    let in_guide = called(guide).unwrap();
+    let (mut in_fact, mut commands) = (String::new(), 0);
+    let mut lines = guide.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(command) = line.strip_prefix("$ ") else { continue };
+        let mut shown = Vec::new();
+        while let Some(line) = lines.next_if(|line| !line.starts_with("$ ") && !line.starts_with("```")) {
+            shown.push(line.replace(&in_guide, &in_fact));
+        }
+        let mut shell = home.command(&[]);
+        let environment: Vec<_> =
+            shell.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
+        let work = shell.get_current_dir().unwrap().to_owned();
+        shell = std::process::Command::new("sh");
+        shell.args(["-c", &command.replace(&in_guide, &in_fact)]).current_dir(work).env("PATH", &path);
+        for (name, value) in environment {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        let output = shell.output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command}: {said}");
+        if let Some(run) = called(&said) {
+            in_fact = run;
+            shown = shown.into_iter().map(|line| line.replace(&in_guide, &in_fact)).collect();
+        }
+        // Times, and what depends on them, are of the moment.
+        let is_steady =
+            |line: &&String| !line.contains(" ms") && !line.contains(" ago") && !line.contains(", run ");
+        for line in shown.iter().filter(is_steady).filter(|line| !line.is_empty()) {
+            assert!(said.contains(line.as_str()), "{command} does not say `{line}`: {said}");
+        }
+        commands += 1;
+    }
+    assert_eq!(commands, 9);
 }
