@@ -21,8 +21,8 @@ impl Execution {
     }
 
     /// Turns a recovered thread into the beginning of another one: folds an edit into its state and gives the first entry
-    /// of the new journal, a snapshot that holds everything. The run that it goes on with has this id. Its effects have keys of their own, and what the first
-    /// thread has in its outbox stays there.
+    /// of the new journal, a snapshot that holds everything. The run that it goes on with has this id. Its effects have keys
+    /// of their own, and what the first thread has in its outbox stays there.
     ///
     /// # Errors
     /// [`Refused::NothingOpen`] on a thread on which nothing was ever run, [`Refused::Input`] if the edit cannot be

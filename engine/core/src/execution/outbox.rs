@@ -69,7 +69,7 @@ impl Execution {
     /// The failure of a node that posts more than the thread may have open.
     fn too_many(&self, more: usize) -> Option<Failure> {
         let most = self.options.limits.outbox;
-        let open = self.outbox.len() + self.slots.iter().map(|slot| slot.posts.len()).sum::<usize>();
+        let open = self.outbox.len() + self.slots.iter().map(|slot| slot.extra().posts.len()).sum::<usize>();
         if open + more <= most {
             return None;
         }
