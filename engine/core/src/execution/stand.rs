@@ -161,7 +161,8 @@ impl Execution {
             state_version: self.plan.schema.version,
             at_ms: now_ms,
             run,
-            table: writer::node_table(&self.plan),
+            // Borrowed, so that a snapshot of a large graph does not copy every name.
+            table: writer::HotTable::new(&self.plan),
             superstep: self.superstep,
             cancelled: self.cancelled,
             drained: self.drained,
