@@ -72,4 +72,7 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/interrupts.md")]
     struct Interrupts;
+
+    #[doc = include_str!("../docs/guides/from-langgraph.md")]
+    struct FromLangGraph;
 }
