@@ -161,8 +161,7 @@ impl Execution {
             state_version: self.plan.schema.version,
             at_ms: now_ms,
             run,
-            // Borrowed, so that a snapshot of a large graph does not copy every name.
-            table: writer::HotTable::new(&self.plan),
+            table: writer::node_table(&self.plan),
             superstep: self.superstep,
             cancelled: self.cancelled,
             drained: self.drained,

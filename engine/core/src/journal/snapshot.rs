@@ -15,9 +15,9 @@ use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId, Seq};
 use crate::policy::Tries;
 
-/// The body of a snapshot entry. A writer may put a borrowed table in the place of `T`.
+/// The body of a snapshot entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SnapshotBody<T = NodeTable> {
+pub struct SnapshotBody {
     /// The graph that wrote it.
     #[serde(rename = "g")]
     pub fingerprint: Fingerprint,
@@ -32,7 +32,7 @@ pub struct SnapshotBody<T = NodeTable> {
     pub run: RunId,
     /// The names behind the numbers.
     #[serde(rename = "n")]
-    pub table: T,
+    pub table: NodeTable,
     /// The superstep.
     #[serde(rename = "s")]
     pub superstep: u64,
