@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::reach::{self, NodeSet};
 use super::{BranchSpec, Decide, FIRST_BLAMED, GateRule, JoinMode, SourceSpec, Topology};
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
+use crate::journal::NodeTable;
 use crate::policy::NodePolicy;
 use crate::route::{VariantWiring, Wire};
 use crate::state::StateSchema;
@@ -162,6 +163,8 @@ pub struct Plan {
     pub joins: Vec<PlanJoin>,
     /// The edges taken at the start of a run.
     pub start: Vec<EdgeIx>,
+    /// The names behind the numbers, as they are written down.
+    pub table: Arc<NodeTable>,
 }
 
 impl Plan {
@@ -174,6 +177,7 @@ impl Plan {
             edges: Vec::new(),
             joins: Vec::new(),
             start: Vec::new(),
+            table: Arc::new(NodeTable::of(topology)),
         };
         for spec in &topology.nodes {
             plan.nodes.push(PlanNode {
