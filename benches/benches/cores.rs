@@ -4,7 +4,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
-use statewright_engine_runtime::{Ctx, Graph, Problems, Route, State, StateGraph, To};
+use statewright_engine_runtime::{Ctx, Graph, Problems, Route, State, StateGraph};
 
 /// Branches of one run.
 const BRANCHES: u64 = 16;
@@ -19,7 +19,6 @@ struct Sum {
 enum Spread {
     #[each]
     Numbers(Vec<u64>),
-    Nothing,
 }
 
 /// About five milliseconds of arithmetic that never yields.
@@ -36,7 +35,7 @@ fn graph() -> Result<Graph<Sum>, Problems> {
     let plan = g.func("plan", async |_: Ctx<Sum>| Ok(Spread::Numbers((0..BRANCHES).collect())));
     let work = g.func("work", async |ctx: Ctx<Sum, u64>| Ok(Sum::update().total(compute(ctx.input) & 1)));
     g.start(plan);
-    g.route(plan, SpreadEdges { numbers: work.to(), nothing: To::END });
+    g.route(plan, SpreadEdges { numbers: work.to() });
     g.end(work);
     g.build()
 }

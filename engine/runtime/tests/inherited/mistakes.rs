@@ -26,10 +26,10 @@ fn quoted(row: u32) -> Vec<String> {
 fn is_quoted(row: u32, said: &[impl AsRef<str>]) {
     let quotes = quoted(row);
     assert!(!quotes.is_empty(), "row {row} quotes nothing");
+    let said: Vec<&str> = said.iter().map(AsRef::as_ref).collect();
     for quote in quotes {
-        let says = |said: &&str| said.contains(&quote);
-        let said: Vec<&str> = said.iter().map(AsRef::as_ref).collect();
-        assert!(said.iter().any(|words| says(&words)), "row {row} quotes {quote:?}, but said is {said:#?}");
+        let is_said = said.iter().any(|words| words.contains(&quote));
+        assert!(is_said, "row {row} quotes {quote:?}, but said is {said:#?}");
     }
 }
 

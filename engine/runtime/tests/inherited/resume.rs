@@ -455,7 +455,8 @@ async fn resume_keeps_runtime_concurrency() {
         let all = entries(&store);
         // Behind `plan`, and behind some of the parts, while enough are left to fill every place.
         for length in 2..=6 {
-            (present.store(0, SeqCst), most.store(0, SeqCst));
+            present.store(0, SeqCst);
+            most.store(0, SeqCst);
             let crashed = crashed_after(&all[..length]).await;
             let resumed = graph(limit).runner().checkpointer(crashed).limits(limits);
             let report = within(resumed.resume("t")).await.unwrap();
