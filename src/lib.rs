@@ -79,4 +79,7 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/time-travel.md")]
     struct TimeTravel;
+
+    #[doc = include_str!("../docs/guides/from-langgraph.md")]
+    struct FromLangGraph;
 }
