@@ -43,7 +43,7 @@ impl<S, I, R> NodeHandle<S, I, R> {
         To::node(self.node, self.builder)
     }
 
-    fn wire(self) -> Wire {
+    pub(crate) fn wire(self) -> Wire {
         Wire { node: Some(self.node), builder: self.builder, at_most: None }
     }
 }
@@ -61,11 +61,17 @@ pub struct OptionalSource<S> {
     marker: PhantomData<fn(S)>,
 }
 
+impl<S> OptionalSource<S> {
+    pub(crate) fn of(wire: Wire) -> Self {
+        Self { wire, marker: PhantomData }
+    }
+}
+
 impl<S, I> NodeHandle<S, I, ()> {
     /// As a source of a join that need not run: the join goes on without it once nothing that is under way can lead
     /// there any more.
     pub fn optional(self) -> OptionalSource<S> {
-        OptionalSource { wire: self.wire(), marker: PhantomData }
+        OptionalSource::of(self.wire())
     }
 }
 
@@ -212,13 +218,14 @@ impl<S: State> StateGraph<S> {
         self.add(name.into(), variants, Arc::new(StructNode(Arc::new(node))))
     }
 
-    fn add<I, R>(
+    fn add<I, R: Route>(
         &mut self,
         name: Arc<str>,
         variants: &'static [&'static str],
         node: Arc<dyn ErasedNode<S>>,
     ) -> NodeHandle<S, I, R> {
-        let ix = self.topology.add_node(NodeSpec::new(name, variants));
+        let goto = R::LEAVES_EDGES_ASIDE;
+        let ix = self.topology.add_node(NodeSpec { goto, ..NodeSpec::new(name, variants) });
         self.nodes.push(node);
         NodeHandle { node: ix, builder: self.topology.builder, marker: PhantomData }
     }

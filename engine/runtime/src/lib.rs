@@ -18,6 +18,7 @@ mod effect;
 mod error;
 mod events;
 mod gate;
+mod goto;
 mod graph;
 mod history;
 mod ids;
@@ -56,8 +57,8 @@ pub use statewright_engine_core::__private;
 pub use statewright_engine_core::graph::{Format, Overlay};
 pub use statewright_engine_core::journal::{Critique, GateRound, GateStop};
 pub use statewright_engine_core::{
-    ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, Fingerprint, Interrupt,
-    IntoCommand, Limits, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem, Problems,
+    ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, Fingerprint, Goto,
+    Interrupt, IntoCommand, Limits, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem, Problems,
     RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView, ThreadId,
     ThreadView, To, Update, Write,
 };

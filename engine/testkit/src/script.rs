@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use statewright_engine_core::graph::{BranchFn, GateRule, Judgement};
+use statewright_engine_core::graph::{BranchFn, GateRule, Judgement, NodeSpec};
 use statewright_engine_core::{ActivationId, Decision, EffectClass, NodeIx, Payload, Payloads, State};
 
 use crate::rng::{digest, mix};
@@ -182,6 +182,13 @@ impl Script {
     /// The route that the node returns, of so many variants; `each` says which of them fan out.
     pub fn route(&self, visit: &Visit<'_>, each: &[bool]) -> (u16, Carried) {
         choose(self.hash(visit, 4), each)
+    }
+
+    /// What the node of a visit returns beside its update: its route, or where it goes in place of its edges, if it does.
+    pub fn returned(&self, visit: &Visit<'_>, node: &NodeSpec) -> Option<(u16, Carried)> {
+        let each: Vec<bool> = node.route.as_ref()?.iter().map(|variant| variant.each).collect();
+        let elsewhere = self.hash(visit, 9).is_multiple_of(2);
+        (elsewhere || !node.goto).then(|| self.route(visit, &each))
     }
 
     /// What a branch chooses, of so many variants.

@@ -110,6 +110,9 @@ pub(super) fn advance(
             let variant = node.route.get(usize::from(decision.variant)).ok_or_else(|| unwired(&node.name))?;
             step.take_variant(variant, &decision.payloads);
         }
+        if went_elsewhere(plan, slot) {
+            continue;
+        }
         // Plain edges and branches lead on once for a node, however many activations of it there were.
         if previous != Some(slot.node) {
             previous = Some(slot.node);
@@ -118,6 +121,12 @@ pub(super) fn advance(
     }
     step.pass(cell)?;
     step.finish(limits)
+}
+
+/// Whether an activation has left the edges and branches of its node aside.
+pub(super) fn went_elsewhere(plan: &Plan, slot: &Slot) -> bool {
+    plan.nodes[slot.node.index()].goto
+        && matches!(slot.progress, Progress::Finished { decision: Some(_), .. })
 }
 
 struct Step<'a> {

@@ -34,6 +34,8 @@ pub struct StepView {
     pub handled: bool,
     /// The question, if it asked one.
     pub asked: Option<String>,
+    /// Whether it went elsewhere, and left the edges and branches of its node aside.
+    pub goto: bool,
     /// The variants that were taken after it: of its route and of its branches.
     pub variants: Vec<String>,
 }
@@ -71,6 +73,7 @@ impl ThreadView {
                         .and_then(|r| plan.nodes.get(step.node.index())?.route.get(usize::from(r.variant)))
                     {
                         step.variants.push(variant.label.to_owned());
+                        step.goto = plan.nodes[step.node.index()].goto;
                     }
                     view.steps.push(step);
                     if let Some(commit) = commit {
@@ -113,8 +116,9 @@ impl ThreadView {
                 continue;
             };
             let Some(variant) = branch.variants.get(usize::from(branched.variant)) else { continue };
-            let same =
-                |step: &&mut StepView| step.activation.superstep == superstep && step.node == branched.node;
+            let same = |step: &&mut StepView| {
+                step.activation.superstep == superstep && step.node == branched.node && !step.goto
+            };
             if let Some(step) = self.steps.iter_mut().rev().find(same) {
                 step.variants.push(variant.label.to_owned());
             }
@@ -137,15 +141,14 @@ impl ThreadView {
                 take(&mut overlay, &plan.start);
             }
             let node = &plan.nodes[step.node.index()];
-            if seen.insert((step.activation.superstep, step.node)) {
+            if !step.goto && seen.insert((step.activation.superstep, step.node)) {
                 take(&mut overlay, &node.direct);
             }
-            let branched = node.branches.iter().flat_map(|branch| &branch.variants);
-            for variant in node
-                .route
-                .iter()
-                .chain(branched)
-                .filter(|v| step.variants.iter().any(|label| label == v.label))
+            let route = if node.goto && !step.goto { &[] } else { node.route.as_slice() };
+            let branches = if step.goto { &[] } else { node.branches.as_slice() };
+            let branched = branches.iter().flat_map(|branch| &branch.variants);
+            for variant in
+                route.iter().chain(branched).filter(|v| step.variants.iter().any(|label| label == v.label))
             {
                 take(&mut overlay, &variant.edges);
             }
@@ -193,6 +196,7 @@ impl Superstep {
             retry_at_ms: None,
             handled: false,
             asked: None,
+            goto: false,
             variants: Vec::new(),
         }
     }

@@ -61,6 +61,8 @@ pub struct NodeSpec {
     pub route_variants: &'static [&'static str],
     /// The wiring of the route, once given.
     pub route: Option<Vec<VariantWiring>>,
+    /// Whether the route takes the place of edges and branches, and may be absent.
+    pub goto: bool,
     /// Unconditional edges.
     pub edges: Vec<Wire>,
     /// Branches on the merged state.
@@ -84,6 +86,7 @@ impl NodeSpec {
             name,
             route_variants,
             route: None,
+            goto: false,
             edges: Vec::new(),
             branches: Vec::new(),
             any: false,

@@ -22,6 +22,11 @@ pub enum Via {
         /// The variant, from 0.
         variant: u16,
     },
+    /// When the node's code goes there, in place of all its edges and branches.
+    Goto {
+        /// The variant, from 0.
+        variant: u16,
+    },
     /// When the node has failed for good.
     Error,
     /// When a branch after the node chooses this variant.
@@ -94,7 +99,7 @@ impl PlanNode {
 
     /// Whether a fan-out of nothing can go on behind this node: not if only its code or a gate knows where.
     pub fn is_passable(&self) -> bool {
-        self.route.is_empty() && self.branches.iter().all(|branch| branch.gate().is_none())
+        (self.route.is_empty() || self.goto) && self.branches.iter().all(|branch| branch.gate().is_none())
     }
 }
 
@@ -120,6 +125,8 @@ pub struct PlanNode {
     pub direct: Vec<EdgeIx>,
     /// The variants of the route that its code returns.
     pub route: Vec<PlanVariant>,
+    /// Whether the route, where its code returns one, takes the place of edges and branches.
+    pub goto: bool,
     /// Branches on the merged state.
     pub branches: Vec<PlanBranch>,
     /// Whether several incoming paths run it each on its own.
@@ -180,6 +187,7 @@ impl Plan {
                 name: spec.name.clone(),
                 direct: Vec::new(),
                 route: Vec::new(),
+                goto: spec.goto,
                 branches: Vec::new(),
                 any: spec.any,
                 policy: spec.policy,
@@ -199,8 +207,8 @@ impl Plan {
                 plan.nodes[place].direct.push(edge);
             }
             let wiring = spec.route.as_deref().unwrap_or_default();
-            plan.nodes[place].route =
-                plan.add_variants(source, wiring, own, |variant| Via::Route { variant });
+            let via = |variant| if spec.goto { Via::Goto { variant } } else { Via::Route { variant } };
+            plan.nodes[place].route = plan.add_variants(source, wiring, own, via);
             for (number, BranchSpec { decide, variants }) in spec.branches.iter().enumerate() {
                 let via = |variant| Via::Branch { branch: number as u16, variant };
                 let variants = plan.add_variants(source, variants, own, via);

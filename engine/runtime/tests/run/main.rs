@@ -6,6 +6,7 @@
 mod bounds;
 mod control;
 mod effects;
+mod elsewhere;
 mod events;
 mod failures;
 mod gates;

@@ -319,12 +319,8 @@ impl World {
             self.forget_attempt(&task, &visit);
             return self.fail(process, activation, attempt, handled);
         }
-        let route = self.scenario.topology.nodes[node.index()].route.as_ref();
-        let decision = route.map(|wiring| {
-            let each: Vec<bool> = wiring.iter().map(|variant| variant.each).collect();
-            let (variant, carried) = script.route(&visit, &each);
-            carried.decision(variant)
-        });
+        let returned = script.returned(&visit, &self.scenario.topology.nodes[node.index()]);
+        let decision = returned.map(|(variant, carried)| carried.decision(variant));
         let update = UpdateValue::live(script.update(&visit, answer));
         drop((task, state));
         self.note(|| format!("{activation} finishes (attempt {attempt})"));
