@@ -208,7 +208,7 @@ impl Machine<'_> {
             updates.push(self.script.update(&visit, answer));
             routes.push(self.script.returned(&visit, self.spec(*node)));
         }
-        if updates.iter().filter(|update| !update.mark.is_keep()).count() > 1 {
+        if conflict(&updates) {
             return None;
         }
         self.state.fresh.clear();
@@ -416,8 +416,18 @@ impl Machine<'_> {
     }
 }
 
+/// Whether two of these write what only one of them may write.
+fn conflict(updates: &[SimStateUpdate]) -> bool {
+    let logged = updates.iter().filter(|update| !update.log.is_empty() || !update.overwrite_log.is_keep());
+    let overwritten = updates.iter().any(|update| !update.overwrite_log.is_keep());
+    updates.iter().filter(|update| !update.mark.is_keep()).count() > 1 || overwritten && logged.count() > 1
+}
+
 /// Folds one update in.
 pub(crate) fn fold(state: &mut SimState, update: &SimStateUpdate) {
+    if let Write::Set(log) = &update.overwrite_log {
+        state.log.clone_from(log);
+    }
     state.log.extend(&update.log);
     state.fresh.extend(&update.fresh);
     state.of_run.extend(&update.of_run);

@@ -176,6 +176,9 @@ impl Script {
         if self.marks && writes(14) {
             update = update.mark(value);
         }
+        if self.marks && writes(15) && writes(16) && writes(17) {
+            update = update.overwrite_log([value % 10]);
+        }
         update
     }
 

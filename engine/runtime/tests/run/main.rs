@@ -17,6 +17,7 @@ mod journal;
 mod merging;
 mod mistakes;
 mod outbox;
+mod overwrite;
 mod panics;
 mod parallel;
 mod poses;
