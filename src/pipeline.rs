@@ -41,6 +41,8 @@ pub(crate) struct Job {
     pub(crate) thread: ThreadId,
     pub(crate) durability: Durability,
     pub(crate) intent: Intent,
+    /// Nodes before which this drive pauses, and nodes after which it does.
+    pub(crate) pauses: [Vec<String>; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -124,6 +126,9 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
             Intent::Answer { id, value } => runner.answer(job.thread, id, &value),
             Intent::Cancel => runner.cancel(job.thread),
         };
+        let [before, after] = job.pauses;
+        run = before.into_iter().fold(run, |run, node| run.pause_before(node));
+        run = after.into_iter().fold(run, |run, node| run.pause_after(node));
         let (events, control) = (run.events(), run.control());
         let end = async move {
             let report = run.await?;

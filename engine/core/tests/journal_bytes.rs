@@ -149,6 +149,7 @@ fn journal() -> Vec<Entry> {
                             name: name.to_owned(),
                             question: vec![0xc0],
                             expiry: Some((1000, vec![0xc0])),
+                            ladder: None,
                         };
                         Event::Asked { activation, attempt, questions: vec![asking("q"), asking("r")] }
                     }

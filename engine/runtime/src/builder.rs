@@ -355,7 +355,7 @@ impl<S: State> StateGraph<S> {
         self.classifiers.push(classifier);
     }
 
-    fn with(&mut self, wire: Wire, change: impl FnOnce(&mut NodeSpec)) {
+    pub(crate) fn with(&mut self, wire: Wire, change: impl FnOnce(&mut NodeSpec)) {
         let place = wire.node.map_or(0, NodeIx::index);
         match self.topology.nodes.get_mut(place).filter(|_| wire.builder == self.topology.builder) {
             Some(spec) => change(spec),

@@ -213,7 +213,7 @@ impl<S, I> Ctx<S, I> {
         name: &str,
         question: &Q,
     ) -> impl Future<Output = A> + Send + use<A, Q, S, I> {
-        let answered = self.answered(name.to_owned(), question, None, |_: &A| Ok(()));
+        let answered = self.answered(name.to_owned(), question, (None, None), |_: &A| Ok(()));
         or_halt(self.activation.clone(), answered)
     }
 }

@@ -1,7 +1,7 @@
 //! Time travel: what a thread's journal says about its past, the state as it was, and forks. Nothing here ever changes
 //! the thread that it is about.
 
-use statewright_engine_core::journal::{Body, Commit, Origin, Record, SnapshotBody, decode};
+use statewright_engine_core::journal::{Body, Commit, Origin, PausePoint, Record, SnapshotBody, decode};
 use statewright_engine_core::{
     Entry, EntryKind, Event, Execution, NodeIx, RecoverError, Recovery, RunId, Seq, State, ThreadId,
     TypedCell, UpdateValue,
@@ -25,6 +25,8 @@ pub struct Checkpoint {
     pub ended: Vec<NodeIx>,
     /// The nodes that run next; none if nothing is left to do.
     pub next: Vec<NodeIx>,
+    /// Where the run paused here because somebody wanted to look.
+    pub held: Vec<PausePoint>,
 }
 
 impl<S: State> Runner<S> {
@@ -119,12 +121,12 @@ fn of_record(entry: &Entry, before: Option<&Checkpoint>) -> Result<Option<Checkp
         }
         _ => return Ok(None),
     };
-    let Commit { superstep, next, .. } = commit;
+    let Commit { superstep, next, held, .. } = commit;
     let begins = run.is_some();
     let run = run.or_else(|| before.map(|before| before.run.clone())).unwrap_or_else(|| RunId::new(""));
     let ended = before.filter(|_| !begins).map(|before| before.next.clone()).unwrap_or_default();
     let next = next.into_iter().map(|planned| planned.node).collect();
-    Ok(Some(Checkpoint { seq: entry.seq, at_ms: record.at_ms, run, superstep, ended, next }))
+    Ok(Some(Checkpoint { seq: entry.seq, at_ms: record.at_ms, run, superstep, ended, next, held }))
 }
 
 fn of_snapshot(entry: &Entry) -> Result<Checkpoint, RunError> {
@@ -137,6 +139,7 @@ fn of_snapshot(entry: &Entry) -> Result<Checkpoint, RunError> {
         superstep: body.superstep,
         ended: Vec::new(),
         next: body.slots.iter().map(|slot| slot.node).collect(),
+        held: body.held,
     })
 }
 

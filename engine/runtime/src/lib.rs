@@ -28,6 +28,7 @@ mod memory;
 mod misfit;
 mod node;
 mod outbox;
+mod pauses;
 mod question;
 mod runner;
 mod sealed;
@@ -55,7 +56,7 @@ pub use sealed::{SealError, Sealed, Sealer};
 #[doc(hidden)]
 pub use statewright_engine_core::__private;
 pub use statewright_engine_core::graph::{Format, Overlay};
-pub use statewright_engine_core::journal::{Critique, GateRound, GateStop};
+pub use statewright_engine_core::journal::{Critique, GateRound, GateStop, PausePoint};
 pub use statewright_engine_core::{
     ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, Fingerprint, Goto,
     Interrupt, IntoCommand, Limits, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem, Problems,

@@ -22,6 +22,7 @@ use crate::error::{NodeError, RunError};
 use crate::events::{EventSender, Events};
 use crate::graph::Graph;
 use crate::outbox::{Deliverers, Delivery, deliverer};
+use crate::pauses::{PauseName, points};
 
 /// Reads the time, in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -183,6 +184,7 @@ impl<S: State> Runner<S> {
             events: None,
             updates: false,
             control: RunControl::new(),
+            pauses: Vec::new(),
         }
     }
 
@@ -236,6 +238,7 @@ pub struct Run<S> {
     events: Option<EventSender>,
     updates: bool,
     control: RunControl,
+    pub(crate) pauses: Vec<PauseName>,
 }
 
 impl<S: State> Run<S> {
@@ -267,7 +270,8 @@ impl<S: State> Run<S> {
     }
 
     async fn drive(self) -> Result<RunReport<S>, RunError> {
-        let Run { runner, thread, intent, run, events, updates, control } = self;
+        let Run { runner, thread, intent, run, events, updates, control, pauses } = self;
+        let pauses = points(&runner.graph.plan, &pauses)?;
         let observe = match (&events, updates) {
             (None, _) => Observe::Nothing,
             (Some(_), false) => Observe::Progress,
@@ -288,6 +292,7 @@ impl<S: State> Run<S> {
                 runner.recover(&thread, options).await?
             }
         };
+        execution.pause_at(pauses);
         let now = (runner.clock)();
         match intent {
             Intent::Start(input) => {
@@ -403,6 +408,11 @@ impl<S> RunReport<S> {
                     .map(|question| format!("`{}` asks {}", name(Some(question.node)), question.id))
                     .collect();
                 format!("paused: {}", list.join(", "))
+            }
+            Outcome::PausedAt(points) => {
+                let at: Vec<String> =
+                    points.iter().map(|point| point.describe(name(Some(point.node())))).collect();
+                format!("paused {}; resume it to go on", at.join(", "))
             }
             Outcome::Failed(failures) => {
                 let list: Vec<String> = failures

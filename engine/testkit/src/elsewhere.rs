@@ -1,4 +1,4 @@
-//! Nodes of random graphs that may leave their edges aside.
+//! Nodes of random graphs that may leave their edges aside, and places at which their runs pause.
 
 use statewright_engine_core::{NodeIx, Topology};
 
@@ -31,5 +31,16 @@ pub(crate) fn diverted(seed: u64, topology: &mut Topology) {
         if changed.clone().compile().is_ok() {
             *topology = changed;
         }
+    }
+}
+
+/// Lets runs pause at some nodes.
+pub(crate) fn paused(seed: u64, topology: &mut Topology) {
+    let mut rng = Rng::new(mix(&[seed, 11]));
+    if !rng.chance(250) {
+        return;
+    }
+    for node in &mut topology.nodes {
+        (node.pause_before, node.pause_after) = (rng.chance(150), rng.chance(150));
     }
 }

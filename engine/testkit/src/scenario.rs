@@ -8,7 +8,7 @@ use statewright_engine_core::graph::{
 };
 use statewright_engine_core::{NodeIx, NodePolicy, Plan, RetryPolicy, State, Topology, VariantWiring, Wire};
 
-use crate::elsewhere::diverted;
+use crate::elsewhere::{diverted, paused};
 use crate::reference::{End, Reference};
 use crate::rng::{Rng, mix};
 use crate::script::Script;
@@ -89,6 +89,7 @@ impl Scenario {
             let mut topology = bent(&mut rng, topology, script);
             diverted(seed, &mut topology);
             handled(seed, &mut topology);
+            paused(seed, &mut topology);
             let policies = governed(seed, &mut topology);
             let Ok(plan) = topology.clone().compile() else { continue };
             let mut scenario =

@@ -5,7 +5,10 @@ use std::any::Any;
 use std::sync::Arc;
 
 use statewright_engine_core::graph::{BranchFn, GateRule, Judgement, NodeSpec};
-use statewright_engine_core::{ActivationId, Decision, EffectClass, NodeIx, Payload, Payloads, State};
+use statewright_engine_core::journal::Ladder;
+use statewright_engine_core::{
+    ActivationId, Asking, Decision, EffectClass, NodeIx, Payload, Payloads, State,
+};
 
 use crate::rng::{digest, mix};
 use crate::state::{Row, SimState, SimStateUpdate};
@@ -122,6 +125,22 @@ impl Script {
     /// The right answer to the question with this name.
     pub fn answer(&self, visit: &Visit<'_>) -> u64 {
         self.hash(visit, 2) % 1000
+    }
+
+    /// The question of this name as it is asked: some have a default, which is the right answer, and some of these are
+    /// posed to others before it counts.
+    pub fn asking(&self, visit: &Visit<'_>, name: String) -> Asking {
+        let hash = self.hash(visit, 10);
+        let answer = self.answer(visit).to_le_bytes().to_vec();
+        let after_ms = 1 + (hash >> 8) % 60;
+        let expiry = hash.is_multiple_of(2).then(|| (after_ms, answer.clone()));
+        let ladder = (expiry.is_some() && (hash >> 4).is_multiple_of(2)).then(|| {
+            let next = (0..(hash >> 16) % 3)
+                .map(|level| (1 + (hash >> 24) % 40, format!("level {level}")))
+                .collect();
+            Box::new(Ladder { next, last_ms: Some(after_ms), ..Ladder::default() })
+        });
+        Asking { name, question: answer, expiry, ladder }
     }
 
     /// Whether this activation fails for good if its node has an error handler, and what the handler is told then.

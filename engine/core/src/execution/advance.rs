@@ -13,7 +13,7 @@ use crate::cell::StateCell;
 use crate::failure::{Failure, NodeFailure};
 use crate::graph::{Decide, JoinMode, Plan, PlanNode, PlanVariant};
 use crate::ids::{EdgeIx, NodeIx};
-use crate::journal::{Branched, Critique, Crossing, JoinChange};
+use crate::journal::{Branched, Critique, Crossing, JoinChange, PausePoint};
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
 
@@ -28,6 +28,8 @@ pub(super) struct Advance {
     pub(super) crossings: Vec<Crossing>,
     pub(super) taken: Vec<EdgeIx>,
     pub(super) exhausted: Option<EdgeIx>,
+    /// Where somebody wants to look before the next superstep.
+    pub(super) held: Vec<PausePoint>,
     /// Tokens of this superstep, by join.
     came: Vec<(u32, NodeIx)>,
     /// Nodes that were fanned out to with nothing to do.
@@ -45,6 +47,7 @@ impl Advance {
         self.crossings.clear();
         self.taken.clear();
         self.exhausted = None;
+        self.held.clear();
     }
 }
 

@@ -35,6 +35,7 @@ impl Execution {
             self.cell.as_ref(),
             &mut self.advance,
         )?;
+        self.pauses.between(&self.slots, &self.advance.next, &mut self.advance.held);
         self.half_folded = false;
         Ok(())
     }
@@ -149,6 +150,8 @@ impl Execution {
         self.superstep = superstep;
         self.counters.apply(&self.advance.joins, &self.advance.crossings);
         self.exhausted = self.advance.exhausted;
+        self.held.clone_from(&self.advance.held);
+        self.back_offs.begin_superstep();
         std::mem::swap(&mut self.slots, &mut self.advance.next);
         self.advance.next.clear();
         self.unsettled = self.slots.len();
@@ -162,7 +165,7 @@ impl Execution {
 
     /// Runs what is ready, or stops.
     pub(super) fn go_on(&mut self, now_ms: u64) -> Result<(), Refused> {
-        if !self.draining && self.exhausted.is_none() {
+        if !self.draining && self.exhausted.is_none() && self.held.is_empty() {
             self.run_ready();
         }
         self.settle(now_ms)

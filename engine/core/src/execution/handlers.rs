@@ -49,6 +49,7 @@ impl Execution {
         self.advance.clear();
         advance::begin(&self.plan, &self.counters, &self.options.limits, &mut self.advance)
             .map_err(|failure| Refused::Input { failure })?;
+        self.pauses.between(&[], &self.advance.next, &mut self.advance.held);
         let superstep = self.superstep + 1;
         if self.journals() {
             let commit = HotCommit::new(superstep, &self.advance);
@@ -94,11 +95,13 @@ impl Execution {
         self.tell_crashes(crashed);
         self.take_posts_back();
         self.hand_out_posts(now_ms)?;
+        self.all_overdue(now_ms)?;
+        self.count_unsettled();
         if self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
             // The last commit failed and its cause may be mended in this build.
             self.commit_again(now_ms)
         } else {
-            self.wait_on(now_ms);
+            self.wait_on(now_ms)?;
             self.go_on(now_ms)
         }
     }
@@ -110,7 +113,10 @@ impl Execution {
                 *count = 1;
             }
         }
-        self.exhausted = None;
+        // A pause that lies behind a bound was not seen yet.
+        if self.exhausted.take().is_none() {
+            self.held.clear();
+        }
         self.drained = false;
         self.commit_failure = None;
         for slot in &mut self.slots {
@@ -210,7 +216,7 @@ impl Execution {
         if !self.is_running(activation, attempt) || questions.is_empty() {
             return Ok(());
         }
-        for Asking { name, question, expiry } in &questions {
+        for Asking { name, question, expiry, .. } in &questions {
             let default = expiry.as_ref().map_or(0, |(_, default)| default.len());
             if let Err(error) = self.fits(name.len() + question.len() + default) {
                 let message = format!("the question `{name}` cannot be stored: {error}");
@@ -219,19 +225,22 @@ impl Execution {
             }
         }
         let index = activation.index;
-        for Asking { name, question, expiry } in questions {
+        for Asking { name, question, expiry, ladder } in questions {
             let (after_ms, default) = expiry.unzip();
-            let asked = StoredInterrupt {
+            let mut asked = StoredInterrupt {
                 id: format!("{name}@{activation}"),
                 name,
                 question: ByteBuf::from(question),
                 deadline_ms: after_ms.map(|after_ms| now_ms.saturating_add(after_ms)),
                 default: default.map(ByteBuf::from),
+                ladder,
             };
+            asked.deadline_ms = asked.deadline_from(now_ms).or(asked.deadline_ms);
             self.write(now_ms, || Body::Asked { index, attempt, interrupt: asked.clone() })?;
             self.slots[index as usize].ask(asked);
         }
         self.leave_running(index);
+        self.await_answers(index);
         self.tell_questions(index);
         self.settle(now_ms)
     }
@@ -244,7 +253,7 @@ impl Execution {
     }
 
     /// Questions whose time is over are answered by their defaults.
-    fn expire(&mut self, now_ms: u64) -> Result<(), Refused> {
+    pub(super) fn expire(&mut self, now_ms: u64) -> Result<(), Refused> {
         for place in 0..self.slots.len() {
             for (interrupt, value) in self.slots[place].expired(now_ms) {
                 let (id, default) = (interrupt.clone(), value.clone());

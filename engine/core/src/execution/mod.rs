@@ -26,6 +26,8 @@ mod handlers;
 mod joins;
 mod lanes;
 mod outbox;
+mod overdue;
+mod pauses;
 mod recover;
 mod replay;
 mod retry;
@@ -51,6 +53,7 @@ use self::advance::{Advance, Counters};
 use self::fold::References;
 use self::lanes::Lanes;
 use self::outbox::Pending;
+use self::pauses::Pauses;
 use self::retry::BackOffs;
 use self::slot::{Progress, Slot};
 use self::writer::Writer;
@@ -58,7 +61,7 @@ use crate::cell::{Snapshot, StateCell, UpdateValue};
 use crate::failure::Failure;
 use crate::graph::Plan;
 use crate::ids::{ActivationId, RunId, Seq};
-use crate::journal::{self, Body, FrameError, Origin, StoredPost};
+use crate::journal::{self, Body, FrameError, Origin, PausePoint, StoredPost};
 use crate::route::{Decision, Payloads};
 
 /// One thread of one graph.
@@ -79,6 +82,9 @@ pub struct Execution {
     /// Whether the failed commit had begun to fold, so that the cell's value means nothing.
     half_folded: bool,
     exhausted: Option<crate::ids::EdgeIx>,
+    /// Where this execution pauses, and where it has.
+    pauses: Pauses,
+    held: Vec<PausePoint>,
     outbox: Vec<Pending>,
     /// Where the thread comes from, if it is a fork.
     origin: Option<Origin>,
@@ -126,6 +132,7 @@ impl Execution {
         let counters = Counters::for_plan(&plan);
         let references = References::new(cell.as_ref());
         let lanes = Lanes::new(&plan);
+        let pauses = Pauses::of(&plan);
         Self {
             plan,
             cell,
@@ -140,6 +147,8 @@ impl Execution {
             commit_failure: None,
             half_folded: false,
             exhausted: None,
+            pauses,
+            held: Vec::new(),
             outbox: Vec::new(),
             origin: None,
             cancelled: false,
@@ -222,10 +231,7 @@ impl Execution {
                 self.writer.acked = self.writer.acked.max(seq);
                 Ok(())
             }
-            Event::TimerFired => {
-                self.timer_fired(now_ms);
-                Ok(())
-            }
+            Event::TimerFired => self.timer_fired(now_ms),
             Event::Drain => self.drain(now_ms),
             Event::Cancel => self.cancel(now_ms),
         }

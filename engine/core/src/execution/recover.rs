@@ -251,6 +251,7 @@ impl Execution {
         self.cancelled = body.cancelled;
         self.drained = body.drained;
         self.exhausted = body.exhausted;
+        self.held = body.held;
         self.commit_failure = body.failure;
         let crossed = body.crossings.iter().map(|crossing| u64::from(crossing.count) << 32);
         countable(seq, crossed.max().unwrap_or(0))?;

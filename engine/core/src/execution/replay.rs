@@ -70,6 +70,13 @@ impl Execution {
             Body::Resumed { granted, keeps_failed, crashed } => {
                 self.replay_resumed(seq, &granted, keeps_failed, &crashed)
             }
+            Body::Escalated { interrupt, deadline_ms, .. } => {
+                let mut slots = self.slots.iter_mut();
+                match slots.find_map(|slot| slot.escalate(&interrupt, deadline_ms).then_some(())) {
+                    Some(()) => Ok(()),
+                    None => Err(inconsistent("nobody asked what it escalates")),
+                }
+            }
             Body::Cancelled => {
                 self.cancelled = true;
                 self.slots.clear();
@@ -163,6 +170,7 @@ impl Execution {
         self.superstep = commit.superstep;
         self.counters.apply(&commit.joins, &commit.crossings);
         self.exhausted = commit.exhausted;
+        self.held = commit.held;
         self.slots.clear();
         for planned in commit.next {
             self.known_node(seq, planned.node)?;

@@ -113,8 +113,9 @@ impl Slot {
 
     /// Its wait is over.
     pub(super) fn wake(&mut self) {
-        if let Progress::BackingOff(wait) = std::mem::replace(&mut self.progress, Progress::Ready) {
-            self.waited = Some(wait);
+        match std::mem::replace(&mut self.progress, Progress::Ready) {
+            Progress::BackingOff(wait) => self.waited = Some(wait),
+            other => self.progress = other,
         }
     }
 
@@ -147,6 +148,8 @@ impl Slot {
             question: asked.question.to_vec(),
             rejected: rejected.clone(),
             deadline_ms: asked.deadline_ms,
+            to: asked.ladder.as_ref().and_then(|ladder| ladder.to.clone()),
+            level: asked.ladder.as_ref().map_or(0, |ladder| ladder.level),
         })
     }
 
@@ -169,7 +172,7 @@ impl Slot {
         let Progress::Waiting(open) = &self.progress else { return Vec::new() };
         let expired = |question: &Question| {
             let over = question.asked.deadline_ms.is_some_and(|deadline| deadline <= now_ms);
-            let default = question.asked.default.clone().filter(|_| over)?;
+            let default = question.asked.default.clone().filter(|_| over && !question.asked.climbs())?;
             Some((question.asked.id.clone(), default))
         };
         open.iter().filter_map(expired).collect()
@@ -202,6 +205,9 @@ impl Slot {
         let (mut asked, _) = self.answers.remove(place);
         // An answer that nobody gave is not tried a second time.
         (asked.deadline_ms, asked.default) = (None, None);
+        if let Some(ladder) = &mut asked.ladder {
+            (ladder.next, ladder.last_ms, ladder.fails) = (Vec::new(), None, false);
+        }
         let id = asked.id.clone();
         self.waited = None;
         self.progress = Progress::waiting(asked, Some(reason.to_owned()));

@@ -23,6 +23,9 @@ impl Execution {
         if let Some(edge) = self.exhausted {
             return Status::Stopped(Outcome::Exhausted(edge));
         }
+        if !self.held.is_empty() {
+            return Status::Stopped(Outcome::PausedAt(self.held.clone()));
+        }
         if let Some(failure) = &self.commit_failure {
             return Status::Stopped(Outcome::Failed(vec![(None, failure.clone())]));
         }
@@ -166,6 +169,7 @@ impl Execution {
             cancelled: self.cancelled,
             drained: self.drained,
             exhausted: self.exhausted,
+            held: self.held.clone(),
             failure: self.commit_failure.clone(),
             slots: self.slots.iter().map(|slot| self.slot_image(slot)).collect::<Result<_, Refused>>()?,
             joins: self.counters.joins.images(),

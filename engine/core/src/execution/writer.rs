@@ -16,8 +16,8 @@ use crate::failure::Failure;
 use crate::graph::{Plan, PlanNode};
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
-    self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, Record,
-    StoredChannel, StoredPost,
+    self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, PausePoint,
+    Record, StoredChannel, StoredPost,
 };
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
@@ -215,6 +215,8 @@ pub(super) struct HotCommit<'a> {
     crossings: &'a [Crossing],
     #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
     exhausted: Option<EdgeIx>,
+    #[serde(rename = "p", skip_serializing_if = "<[PausePoint]>::is_empty")]
+    held: &'a [PausePoint],
 }
 
 impl<'a> HotCommit<'a> {
@@ -227,6 +229,7 @@ impl<'a> HotCommit<'a> {
             gates: &advance.gates,
             crossings: &advance.crossings,
             exhausted: advance.exhausted,
+            held: &advance.held,
         }
     }
 }

@@ -75,6 +75,10 @@ pub struct NodeSpec {
     pub writes: Vec<String>,
     /// How often it is tried, how long it may take, how many of its activations run at once.
     pub policy: NodePolicy,
+    /// Whether runs pause before it.
+    pub pause_before: bool,
+    /// Whether runs pause after it.
+    pub pause_after: bool,
     /// Where to go on when it has failed for good; empty if that fails the run.
     pub on_error: Vec<Wire>,
 }
@@ -93,6 +97,8 @@ impl NodeSpec {
             deferred: false,
             writes: Vec::new(),
             policy: NodePolicy::default(),
+            pause_before: false,
+            pause_after: false,
             on_error: Vec::new(),
         }
     }

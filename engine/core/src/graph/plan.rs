@@ -133,6 +133,10 @@ pub struct PlanNode {
     pub any: bool,
     /// How often it is tried, how long it may take, how many of its activations run at once.
     pub policy: NodePolicy,
+    /// Whether runs pause before it.
+    pub pause_before: bool,
+    /// Whether runs pause after it.
+    pub pause_after: bool,
     /// The edges that are taken, in place of all others, when it has failed for good.
     pub on_error: Vec<EdgeIx>,
 }
@@ -191,6 +195,8 @@ impl Plan {
                 branches: Vec::new(),
                 any: spec.any,
                 policy: spec.policy,
+                pause_before: spec.pause_before,
+                pause_after: spec.pause_after,
                 on_error: Vec::new(),
             });
         }
@@ -352,7 +358,7 @@ impl Plan {
         }
     }
 
-    /// Bounds and policies are left out: changing one must not lock stored runs out.
+    /// Bounds, policies and pauses are left out: changing one must not lock stored runs out.
     fn compute_fingerprint(&self) -> Fingerprint {
         let mut parts: Vec<String> = vec![self.name.to_string(), self.schema.name.to_owned()];
         parts.push(self.schema.version.to_string());

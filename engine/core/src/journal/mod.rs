@@ -4,12 +4,16 @@
 //! answers) are stored as their own self-describing bytes inside it.
 
 mod frame;
+mod ladder;
+mod pause;
 mod post;
 mod record;
 mod snapshot;
 mod step;
 
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
+pub use ladder::Ladder;
+pub use pause::PausePoint;
 pub use post::{PostImage, StoredPost};
 pub use record::{
     Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::ladder::Ladder;
+use super::pause::PausePoint;
 use super::post::StoredPost;
 use super::step::StoredStep;
 use crate::failure::Failure;
@@ -168,6 +170,22 @@ pub enum Body {
         #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
         crashed: Vec<Crashed>,
     },
+    /// Nobody answered a question in time, and it is posed to somebody else.
+    #[serde(rename = "qe")]
+    Escalated {
+        /// The interrupt's id.
+        #[serde(rename = "q")]
+        interrupt: String,
+        /// To whom.
+        #[serde(rename = "t")]
+        to: String,
+        /// How often it was escalated, with this time.
+        #[serde(rename = "l")]
+        level: u32,
+        /// Until when, in milliseconds since 1970; without a limit if absent.
+        #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+        deadline_ms: Option<u64>,
+    },
     /// The run was cancelled: what was open will never finish.
     #[serde(rename = "k")]
     Cancelled,
@@ -265,6 +283,9 @@ pub struct Commit {
     /// The edge whose bound was used up; the run stops before the activations above.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub exhausted: Option<EdgeIx>,
+    /// Where the run pauses before the activations above, because somebody wants to look.
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<PausePoint>,
 }
 
 /// A scheduled activation.
@@ -445,6 +466,9 @@ pub struct StoredInterrupt {
     /// The answer that counts after the deadline, MessagePack.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     pub default: Option<ByteBuf>,
+    /// To whom it is posed, and to whom next.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub ladder: Option<Box<Ladder>>,
 }
 
 fn no_bytes(bytes: &ByteBuf) -> bool {

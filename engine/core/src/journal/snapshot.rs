@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::pause::PausePoint;
 use super::post::{PostImage, StoredPost};
 use super::record::{ChosenRoute, Critique, Crossing, NodeTable, StoredInterrupt};
 use super::step::StoredStep;
@@ -45,6 +46,9 @@ pub struct SnapshotBody {
     /// The edge whose bound was used up.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub exhausted: Option<EdgeIx>,
+    /// Where the run pauses because somebody wants to look.
+    #[serde(rename = "pp", default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<PausePoint>,
     /// Why the superstep could not be committed.
     #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,

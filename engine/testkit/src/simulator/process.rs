@@ -124,6 +124,7 @@ impl World {
                 let content = Content::read(&entry)?;
                 self.watch.see(entry.seq, &content)?;
                 self.mourn(process, entry.seq, &content);
+                self.history.escalated += usize::from(content.escalates());
                 self.contents.push(content);
                 self.disk.push(entry);
             }
@@ -189,6 +190,7 @@ impl World {
         }
         self.ledger.may_run(&self.scenario.policies[node.index()], activation, self.now())?;
         self.in_lane(process, node)?;
+        self.may_go_past(activation, node)?;
         let killed = self.killed.get(&activation).copied().unwrap_or(0);
         let limited =
             self.scenario.policies[node.index()].at_once.is_some() || self.options.limits.at_once < 1_000;
@@ -232,6 +234,9 @@ impl World {
         self.history.stops += 1;
         process.driving = false;
         process.timer = None;
+        if let Outcome::PausedAt(points) = outcome {
+            self.paused_at(process.execution.superstep(), points)?;
+        }
         if self.options.journaling != Journaling::Off {
             self.watch.may_stop(self.acked)?;
         }
@@ -339,8 +344,7 @@ impl World {
         let given = task.answers.as_deref().unwrap_or_default().iter().find(|given| given.name == name);
         match given.map(|given| given.value.as_slice()) {
             None => {
-                let question = script.answer(visit).to_le_bytes().to_vec();
-                let questions = vec![Asking { name, question, expiry: None }];
+                let questions = vec![script.asking(visit, name)];
                 Err(Box::new(Event::Asked { activation, attempt, questions }))
             }
             Some(WRONG) => {
@@ -470,7 +474,9 @@ impl World {
         let value = if wrong { WRONG.to_vec() } else { question.question };
         let answered =
             process.execution.handle(self.now(), Event::Answered { interrupt: question.id, value });
-        answered.map_err(|refused| format!("an answer is refused: {refused}"))?;
+        if let Err(refused) = answered {
+            return self.may_refuse(&refused, question.deadline_ms);
+        }
         self.ledger.covered(process.execution.last_seq());
         Ok(())
     }

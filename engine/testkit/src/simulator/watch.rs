@@ -12,6 +12,11 @@ pub(super) enum Content {
 }
 
 impl Content {
+    /// Whether it says that a question is posed to somebody else.
+    pub(super) fn escalates(&self) -> bool {
+        matches!(self, Content::Record(body) if matches!(**body, Body::Escalated { .. }))
+    }
+
     pub(super) fn read(entry: &Entry) -> Result<Self, String> {
         let read = match entry.kind {
             EntryKind::Record => {
@@ -214,6 +219,10 @@ impl Watch {
                 self.open = false;
                 self.settled = seq;
                 self.slots.clear();
+            }
+            Body::Escalated { interrupt, .. } => {
+                let open = self.slots.contains(&Slot::Waiting(interrupt.clone()));
+                open.then_some(()).ok_or("a question climbs that is not open")?;
             }
             Body::Drained | Body::Delivered { .. } => {}
         }
