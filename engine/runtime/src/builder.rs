@@ -17,6 +17,7 @@ use crate::error::{Classifier, NodeError};
 use crate::gate::{self, Gate, GateEdges};
 use crate::graph::Graph;
 use crate::node::{ErasedNode, FunctionNode, Node, StructNode};
+use crate::quorum::Quorum;
 
 /// Tells the handles of one builder from those of another.
 static NEXT_BUILDER: AtomicU64 = AtomicU64::new(1);
@@ -296,12 +297,19 @@ impl<S: State> StateGraph<S> {
 
     /// `target` runs once `needed` of the sources have finished. The others run to their end, and what they lead to is
     /// not run a second time in this round. Where fewer can come, it runs with those.
-    pub fn quorum<R>(&mut self, needed: u32, sources: impl Sources<S>, target: NodeHandle<S, (), R>) {
+    /// [`Quorum::within`](crate::Quorum::within) limits how long it waits.
+    pub fn quorum<R>(
+        &mut self,
+        needed: u32,
+        sources: impl Sources<S>,
+        target: NodeHandle<S, (), R>,
+    ) -> Quorum<'_> {
         self.add_join(JoinMode::Quorum(needed), sources.specs(), target.wire());
+        Quorum::of(&mut self.topology)
     }
 
     fn add_join(&mut self, mode: JoinMode, sources: Vec<SourceSpec>, target: Wire) {
-        self.topology.joins.push(JoinSpec { target, mode, sources });
+        self.topology.joins.push(JoinSpec { target, mode, sources, timeout: None });
     }
 
     /// Declares that several paths may lead to `node` and that it runs once for each superstep in which one arrives.

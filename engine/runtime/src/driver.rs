@@ -1,6 +1,6 @@
 //! The driver: does what the execution says and reports what happened. It decides nothing about the run.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use statewright_engine_core::{
     Action, ActivationId, Event, Execution, Failure, FailureKind, Outcome, RunId, Seq, State, Task, ThreadId,
     panic_text,
 };
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::Span;
 
 use crate::checkpointer::{Ack, Journal, StoreError};
@@ -46,6 +46,10 @@ pub(crate) struct Driver<S> {
     alone: Option<ActivationFuture>,
     /// Activations that run at the same time.
     together: JoinSet<Ended>,
+    /// How to end those of them that may be abandoned; empty in graphs in which none may.
+    handles: HashMap<ActivationId, AbortHandle>,
+    /// Whether activations of this graph may be abandoned.
+    abandons: bool,
     postman: Postman,
     /// Nodes that wait until a step of theirs is kept.
     steps: StepWaiters,
@@ -72,8 +76,10 @@ impl<S: State> Driver<S> {
             events,
             mailbox: Mailbox::new(control.clone()),
         });
-        let timed =
-            journal.is_some() || graph.plan.nodes.iter().any(|n| n.policy.retries().attempts_max() > 1);
+        let abandons = graph.plan.joins.iter().any(|join| join.timeout.is_some());
+        let timed = abandons
+            || journal.is_some()
+            || graph.plan.nodes.iter().any(|n| n.policy.retries().attempts_max() > 1);
         Self {
             nodes: graph.nodes.clone(),
             classifiers: graph.classifiers.clone(),
@@ -90,6 +96,8 @@ impl<S: State> Driver<S> {
             acks: VecDeque::new(),
             alone: None,
             together: JoinSet::new(),
+            handles: HashMap::new(),
+            abandons,
             spare: None,
         }
     }
@@ -108,6 +116,7 @@ impl<S: State> Driver<S> {
                     Action::Persist(entry) => self.persist(entry)?,
                     Action::Run(task) => waiting.push_back(task),
                     Action::SetTimer { at_ms } => self.timer.set(self.now(), at_ms),
+                    Action::Abandon(activation) => self.abandon(activation, &mut waiting),
                     Action::Deliver(post) => self.postman.take(post),
                     Action::StepKept(kept) => self.steps.kept(*kept),
                     Action::Emit(notice) => self.emit(notice.into()),
@@ -157,12 +166,25 @@ impl<S: State> Driver<S> {
     fn begin(&mut self, waiting: &mut VecDeque<Task>) {
         let alone = waiting.len() == 1 && self.alone.is_none() && self.together.is_empty();
         while let Some(task) = waiting.pop_front() {
+            let id = task.activation;
             let future = self.activation(task);
             if alone {
                 self.alone = Some(future);
-            } else {
-                self.together.spawn(future);
+                continue;
             }
+            let handle = self.together.spawn(future);
+            if self.abandons {
+                self.handles.insert(id, handle);
+            }
+        }
+    }
+
+    /// Drops an activation that nobody awaits any more.
+    fn abandon(&mut self, activation: ActivationId, waiting: &mut VecDeque<Task>) {
+        waiting.retain(|task| task.activation != activation);
+        self.alone.take_if(|alone| alone.activation.as_ref().is_some_and(|known| known.id == activation));
+        if let Some(handle) = self.handles.remove(&activation) {
+            handle.abort();
         }
     }
 
@@ -231,10 +253,10 @@ impl<S: State> Driver<S> {
         if let Poll::Ready(at_ms) = self.timer.poll(context) {
             return Poll::Ready(Ok((Event::TimerFired, at_ms)));
         }
-        if !self.together.is_empty()
+        while !self.together.is_empty()
             && let Poll::Ready(Some(joined)) = self.together.poll_join_next(context)
         {
-            // Panics end inside the activation, and nothing is aborted while the driver listens.
+            // Panics end inside the activation, so one that has no end was abandoned.
             if let Ok(ended) = joined {
                 return Poll::Ready(self.event(ended).map(|event| (event, 0)));
             }
@@ -259,6 +281,9 @@ impl<S: State> Driver<S> {
     fn event(&mut self, ended: Ended) -> Result<Event, RunError> {
         let Ended { activation, end } = ended;
         let attempt = activation.attempt;
+        if self.abandons {
+            self.handles.remove(&activation.id);
+        }
         let spent = self.spare.insert(activation);
         let activation = spent.id;
         Ok(match end {

@@ -30,6 +30,7 @@ mod node;
 mod outbox;
 mod pauses;
 mod question;
+mod quorum;
 mod runner;
 mod sealed;
 mod step;
@@ -50,6 +51,7 @@ pub use memory::MemoryCheckpointer;
 pub use node::Node;
 pub use outbox::Delivery;
 pub use question::{Pose, Question};
+pub use quorum::Quorum;
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 pub use sealed::{SealError, Sealed, Sealer};
 /// What the derive macros name. Not for use by hand: it may change in any release.

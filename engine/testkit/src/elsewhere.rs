@@ -1,5 +1,6 @@
 //! Nodes of random graphs that may leave their edges aside, and places at which their runs pause.
 
+use statewright_engine_core::graph::JoinTimeout;
 use statewright_engine_core::{NodeIx, Topology};
 
 use crate::rng::{Rng, mix};
@@ -31,6 +32,15 @@ pub(crate) fn diverted(seed: u64, topology: &mut Topology) {
         if changed.clone().compile().is_ok() {
             *topology = changed;
         }
+    }
+}
+
+/// Limits how long some joins wait: so long that no history comes to its end.
+pub(crate) fn limited(seed: u64, topology: &mut Topology) {
+    let mut rng = Rng::new(mix(&[seed, 12]));
+    for join in &mut topology.joins {
+        let fails = rng.chance(500);
+        join.timeout = rng.chance(300).then_some(JoinTimeout { within_ms: 1 << 40, fails });
     }
 }
 

@@ -8,7 +8,7 @@ use statewright_engine_core::graph::{
 };
 use statewright_engine_core::{NodeIx, NodePolicy, Plan, RetryPolicy, State, Topology, VariantWiring, Wire};
 
-use crate::elsewhere::{diverted, paused};
+use crate::elsewhere::{diverted, limited, paused};
 use crate::reference::{End, Reference};
 use crate::rng::{Rng, mix};
 use crate::script::Script;
@@ -90,6 +90,7 @@ impl Scenario {
             diverted(seed, &mut topology);
             handled(seed, &mut topology);
             paused(seed, &mut topology);
+            limited(seed, &mut topology);
             let policies = governed(seed, &mut topology);
             let Ok(plan) = topology.clone().compile() else { continue };
             let mut scenario =

@@ -30,6 +30,8 @@ pub(super) struct Advance {
     pub(super) exhausted: Option<EdgeIx>,
     /// Where somebody wants to look before the next superstep.
     pub(super) held: Vec<PausePoint>,
+    /// When it is decided, in milliseconds since 1970.
+    pub(super) now_ms: u64,
     /// Tokens of this superstep, by join.
     came: Vec<(u32, NodeIx)>,
     /// Nodes that were fanned out to with nothing to do.
@@ -105,6 +107,9 @@ pub(super) fn advance(
     let mut previous = None;
     for slot in slots {
         let node = &plan.nodes[slot.node.index()];
+        if matches!(slot.progress, Progress::Abandoned) {
+            continue;
+        }
         if let Progress::Handled(failure) = &slot.progress {
             step.take_error_edges(node, failure, slot.attempts);
             continue;
@@ -288,8 +293,8 @@ impl Step<'_> {
         }
         let mut next: Vec<NodeIx> = self.out.next.iter().map(|slot| slot.node).collect();
         next.dedup();
-        let Advance { came, joins, .. } = &mut *self.out;
-        for target in joins::decide(self.plan, &self.counters.joins, came, &next, joins) {
+        let Advance { came, joins, now_ms, .. } = &mut *self.out;
+        for target in joins::decide(self.plan, &self.counters.joins, came, &next, *now_ms, joins) {
             self.schedule(target, Payload::Unit);
         }
     }

@@ -12,7 +12,8 @@ use crate::journal;
 
 impl Execution {
     /// Folds, judges and advances; on an error the failure, and the cell may be half folded.
-    pub(super) fn try_commit(&mut self) -> Result<(), Failure> {
+    pub(super) fn try_commit(&mut self, now_ms: u64) -> Result<(), Failure> {
+        self.enough_came(now_ms)?;
         fold::check_conflicts(&self.plan, self.cell.as_ref(), &self.slots)?;
         let references = match self.options.journaling {
             Journaling::Each => Some(&mut self.writer.references),
@@ -25,6 +26,7 @@ impl Execution {
         self.half_folded = true;
         fold::fold(&self.plan, self.cell.as_mut(), references, &mut self.slots)?;
         self.advance.clear();
+        self.advance.now_ms = now_ms;
         let (gates, judged) = (&mut self.counters.gates, &mut self.advance.gates);
         gates::judge(&self.plan, gates, &self.slots, self.cell.as_mut(), judged)?;
         advance::advance(
@@ -103,7 +105,7 @@ impl Execution {
     }
 
     pub(super) fn commit_again(&mut self, now_ms: u64) -> Result<(), Refused> {
-        let mut failure = self.try_commit().err();
+        let mut failure = self.try_commit(now_ms).err();
         if self.journals() {
             let encode = |commit, failure| {
                 journal::encode(&writer::record(&self.plan, now_ms, HotBody::Committed { commit, failure }))
@@ -165,6 +167,7 @@ impl Execution {
 
     /// Runs what is ready, or stops.
     pub(super) fn go_on(&mut self, now_ms: u64) -> Result<(), Refused> {
+        self.await_joins();
         if !self.draining && self.exhausted.is_none() && self.held.is_empty() {
             self.run_ready();
         }

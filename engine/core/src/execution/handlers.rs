@@ -47,6 +47,7 @@ impl Execution {
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
         self.advance.clear();
+        self.advance.now_ms = now_ms;
         advance::begin(&self.plan, &self.counters, &self.options.limits, &mut self.advance)
             .map_err(|failure| Refused::Input { failure })?;
         self.pauses.between(&[], &self.advance.next, &mut self.advance.held);
@@ -80,10 +81,15 @@ impl Execution {
         let keeps_failed =
             self.slots.iter().any(failed) && !matches!(self.status(), Status::Stopped(Outcome::Failed(_)));
         let crashed = self.crashed(now_ms);
-        let record = || Body::Resumed { granted: granted.clone(), keeps_failed, crashed: crashed.clone() };
+        let waits = self.wait_anew(now_ms);
+        let record = || {
+            let (granted, crashed, waits) = (granted.clone(), crashed.clone(), waits.clone());
+            Body::Resumed { granted, keeps_failed, crashed, waits }
+        };
         // Before the record of this drive, so that recovery sees them in the order in which they came to be.
         self.expire(now_ms)?;
         self.write(now_ms, record)?;
+        self.counters.joins.apply(&waits);
         self.take_up(&granted, keeps_failed);
         self.count_crashes(&crashed);
         self.driving = true;
@@ -121,7 +127,8 @@ impl Execution {
         self.commit_failure = None;
         for slot in &mut self.slots {
             match slot.progress {
-                Progress::Running => slot.progress = Progress::Ready,
+                // Who was abandoned for a commit that was not made is awaited again, if only for a moment.
+                Progress::Running | Progress::Abandoned => slot.progress = Progress::Ready,
                 // Somebody wants it tried again: with everything that its policy allows.
                 Progress::Failed(_) if !keeps_failed => {
                     slot.progress = Progress::Ready;
@@ -162,7 +169,7 @@ impl Execution {
         self.slots[index].steps.clear();
         self.leave_running(activation.index);
         let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
-        let committed = complete.then(|| self.try_commit());
+        let committed = complete.then(|| self.try_commit(now_ms));
         let written = self.write_finished(now_ms, activation.index, attempt, &stored, committed);
         if self.options.observe != Observe::Nothing {
             let update = (self.options.observe == Observe::Updates).then(|| Arc::from(stored.as_slice()));

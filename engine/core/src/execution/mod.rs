@@ -16,6 +16,7 @@
 //!
 //! Entries to persist are handed out at once; everything that depends on them waits until they are durable.
 
+mod abandon;
 mod advance;
 mod commit;
 mod crashes;
@@ -108,6 +109,7 @@ pub struct Execution {
 enum Gated {
     Run(u32),
     SetTimer(u64),
+    Abandon(ActivationId),
     Emit(Notice),
     Kept(Box<StepKept>),
     Deliver(Arc<StoredPost>),
@@ -251,6 +253,7 @@ impl Execution {
     fn open_gate(&self, gated: Gated) -> Action {
         match gated {
             Gated::SetTimer(at_ms) => Action::SetTimer { at_ms },
+            Gated::Abandon(activation) => Action::Abandon(activation),
             Gated::Emit(notice) => Action::Emit(notice),
             Gated::Deliver(post) => Action::Deliver(post),
             Gated::Kept(kept) => Action::StepKept(kept),

@@ -307,6 +307,7 @@ impl Execution {
         let mut posts = image.posts;
         let progress = match image.state {
             SlotState::Ready => Progress::Ready,
+            SlotState::Abandoned => Progress::Abandoned,
             SlotState::Failed(failure) => Progress::Failed(Box::new(failure)),
             SlotState::Handled(failure) => Progress::Handled(Box::new(failure)),
             SlotState::BackingOff { failure, at_ms } => {

@@ -67,7 +67,14 @@ impl Execution {
             Body::Committed { commit, failure } => {
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Resumed { granted, keeps_failed, crashed } => {
+            Body::Abandoned { indexes } => {
+                for index in indexes {
+                    self.slot_mut(seq, index)?.abandon();
+                }
+                Ok(())
+            }
+            Body::Resumed { granted, keeps_failed, crashed, waits } => {
+                self.counters.joins.apply(&waits);
                 self.replay_resumed(seq, &granted, keeps_failed, &crashed)
             }
             Body::Escalated { interrupt, deadline_ms, .. } => {

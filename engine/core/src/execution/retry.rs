@@ -46,6 +46,9 @@ impl BackOffs {
     }
 }
 
+/// In place of an activation: joins wait.
+const JOINS: u32 = u32::MAX;
+
 impl Execution {
     /// What the policy of its node says about a failure.
     pub(super) fn retry(&self, index: u32, failure: &Failure, now_ms: u64, draw: u32) -> Option<Retry> {
@@ -78,6 +81,14 @@ impl Execution {
         self.wake(now_ms).map(drop)
     }
 
+    /// Joins wait for a limited time.
+    pub(super) fn await_joins(&mut self) {
+        if let Some(at_ms) = self.counters.joins.until_ms().filter(|_| self.driving) {
+            self.back_offs.waiting.insert((at_ms, JOINS));
+            self.set_timer();
+        }
+    }
+
     /// An activation waits for answers, and while others run its questions have their time.
     pub(super) fn await_answers(&mut self, index: u32) {
         if let Some(at_ms) = self.slots[index as usize].deadline_ms() {
@@ -104,7 +115,8 @@ impl Execution {
         let due = self.back_offs.due(now_ms);
         let mut asked = false;
         for place in &due {
-            let slot = &mut self.slots[*place as usize];
+            // The time of joins is looked at whenever something ends, and so after this.
+            let Some(slot) = self.slots.get_mut(*place as usize) else { continue };
             match &slot.progress {
                 Progress::BackingOff(wait) if wait.at_ms <= now_ms => slot.wake(),
                 Progress::Waiting(_) => {

@@ -29,6 +29,8 @@ pub(super) enum Progress {
     Handled(Box<Failure>),
     /// The last attempt failed, and the next one has its time.
     BackingOff(Box<BackOff>),
+    /// Nobody awaits it any more: the time of the join that it leads to is over.
+    Abandoned,
     /// Waits for answers to these questions.
     Waiting(Vec<Question>),
 }
@@ -99,7 +101,7 @@ impl Slot {
 
     /// Whether it is over, well or handled.
     pub(super) fn is_finished(&self) -> bool {
-        matches!(self.progress, Progress::Finished { .. } | Progress::Handled(_))
+        matches!(self.progress, Progress::Finished { .. } | Progress::Handled(_) | Progress::Abandoned)
     }
 
     /// Whether the driver's report is about the execution that runs now.

@@ -99,6 +99,9 @@ impl Execution {
         if !self.errand {
             self.run_held();
         }
+        if self.driving && !self.errand && self.abandon(now_ms)? {
+            return self.commit_again(now_ms);
+        }
         if !self.driving || self.running > 0 || self.delivers() {
             return Ok(());
         }
@@ -205,6 +208,7 @@ impl Execution {
             Progress::Failed(failure) => SlotState::Failed(failure.as_ref().clone()),
             Progress::Handled(failure) => SlotState::Handled(failure.as_ref().clone()),
             Progress::BackingOff(wait) => back_off(wait),
+            Progress::Abandoned => SlotState::Abandoned,
             Progress::Waiting(open) => waiting_image(open),
             Progress::Finished { seq, .. } if *seq > 0 => {
                 SlotState::Finished { seq: *seq, update: None, route: None }

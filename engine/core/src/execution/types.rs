@@ -131,6 +131,8 @@ pub enum Action {
     },
     /// Deliver an item of the outbox; report [`Event::Delivered`].
     Deliver(Arc<StoredPost>),
+    /// Drop an activation that runs: nobody awaits it any more.
+    Abandon(ActivationId),
     /// Let a node go on that waits for a step to be kept.
     StepKept(Box<StepKept>),
     /// Tell whoever watches.

@@ -3,6 +3,7 @@
 
 mod checks;
 mod fan_in;
+mod feeders;
 mod gate;
 mod joins;
 mod plan;
@@ -124,6 +125,17 @@ pub struct JoinSpec {
     pub mode: JoinMode,
     /// The nodes it waits for.
     pub sources: Vec<SourceSpec>,
+    /// How long it waits for them, if not for ever.
+    pub timeout: Option<JoinTimeout>,
+}
+
+/// How long a join waits, counted from when its first token does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinTimeout {
+    /// In milliseconds.
+    pub within_ms: u64,
+    /// Whether the run fails when fewer came than it needs; else it goes on with those that did.
+    pub fails: bool,
 }
 
 /// A node that a join waits for.
@@ -139,7 +151,7 @@ impl JoinSpec {
     /// A join that waits for all these nodes, none of which a branch may leave out.
     pub fn all(target: Wire, sources: impl IntoIterator<Item = Wire>) -> Self {
         let sources = sources.into_iter().map(|wire| SourceSpec { wire, optional: false }).collect();
-        Self { target, mode: JoinMode::All, sources }
+        Self { target, mode: JoinMode::All, sources, timeout: None }
     }
 }
 

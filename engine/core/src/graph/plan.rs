@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::reach::{self, NodeSet};
-use super::{BranchSpec, Decide, FIRST_BLAMED, GateRule, JoinMode, SourceSpec, Topology};
+use super::{
+    BranchSpec, Decide, FIRST_BLAMED, GateRule, JoinMode, JoinTimeout, SourceSpec, Topology, feeders,
+};
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
 use crate::policy::NodePolicy;
 use crate::route::{VariantWiring, Wire};
@@ -154,6 +156,17 @@ pub struct PlanJoin {
     pub optional: Vec<bool>,
     /// For each source the nodes that can still lead to it; for [`JoinMode::Quiet`] one set, for the target.
     pub upstream: Vec<NodeSet>,
+    /// How long it waits, if not for ever.
+    pub timeout: Option<JoinTimeout>,
+    /// The nodes that lead nowhere but here: with their time over, nobody awaits them. Only known with a timeout.
+    pub feeders: NodeSet,
+}
+
+impl PlanJoin {
+    fn of(target: NodeIx, mode: JoinMode, sources: Vec<NodeIx>) -> Self {
+        let (optional, upstream, feeders) = (Vec::new(), Vec::new(), NodeSet::default());
+        Self { target, mode, sources, optional, upstream, timeout: None, feeders }
+    }
 }
 
 /// A checked graph, ready to run.
@@ -229,6 +242,7 @@ impl Plan {
         plan.add_error_edges(topology);
         plan.add_deferred(topology);
         reach::compile(&mut plan);
+        feeders::compile(&mut plan);
         plan.fingerprint = plan.compute_fingerprint();
         plan
     }
@@ -297,7 +311,8 @@ impl Plan {
                 self.edges[edge.index()].join = Some(number);
                 self.nodes[source.index()].direct.push(edge);
             }
-            self.joins.push(PlanJoin { target, mode: spec.mode, sources, optional, upstream: Vec::new() });
+            let (mode, timeout) = (spec.mode, spec.timeout);
+            self.joins.push(PlanJoin { timeout, optional, ..PlanJoin::of(target, mode, sources) });
         }
     }
 
@@ -311,14 +326,7 @@ impl Plan {
             {
                 edge.join = Some(number);
             }
-            let (sources, optional) = (Vec::new(), Vec::new());
-            self.joins.push(PlanJoin {
-                target,
-                mode: JoinMode::Quiet,
-                sources,
-                optional,
-                upstream: Vec::new(),
-            });
+            self.joins.push(PlanJoin::of(target, JoinMode::Quiet, Vec::new()));
         }
     }
 

@@ -169,6 +169,9 @@ pub enum Body {
         /// Activations that were open when the drive before ended without a word.
         #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
         crashed: Vec<Crashed>,
+        /// Joins that wait anew, because somebody resumed a run that failed over one.
+        #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+        waits: Vec<JoinChange>,
     },
     /// Nobody answered a question in time, and it is posed to somebody else.
     #[serde(rename = "qe")]
@@ -185,6 +188,13 @@ pub enum Body {
         /// Until when, in milliseconds since 1970; without a limit if absent.
         #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
         deadline_ms: Option<u64>,
+    },
+    /// The time of a join is over, and nobody awaits these activations any more.
+    #[serde(rename = "ab")]
+    Abandoned {
+        /// Their indexes in the superstep.
+        #[serde(rename = "i")]
+        indexes: Vec<u32>,
     },
     /// The run was cancelled: what was open will never finish.
     #[serde(rename = "k")]
@@ -421,6 +431,9 @@ pub enum JoinEvent {
         #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
         owing: Vec<NodeIx>,
     },
+    /// What waits does so until this time, in milliseconds since 1970.
+    #[serde(rename = "t")]
+    Until(u64),
     /// Nothing can lead to this source any more, so that it owes nothing.
     #[serde(rename = "x")]
     Released(NodeIx),

@@ -138,6 +138,9 @@ pub struct JoinImage {
     /// Sources whose next token will be dropped.
     #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
     pub owing: Vec<NodeIx>,
+    /// Until when they wait, in milliseconds since 1970.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
 }
 
 /// One activation in a snapshot.
@@ -218,6 +221,9 @@ pub enum SlotState {
         #[serde(rename = "t")]
         at_ms: u64,
     },
+    /// The time of the join that it leads to is over.
+    #[serde(rename = "a")]
+    Abandoned,
     /// It waits for an answer.
     #[serde(rename = "q")]
     Waiting {

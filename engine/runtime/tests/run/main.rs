@@ -24,6 +24,7 @@ mod parallel;
 mod pauses;
 mod poses;
 mod questions;
+mod quorums;
 mod recovery;
 mod retries;
 mod routing;

@@ -135,6 +135,9 @@ impl World {
                     self.acked
                 ));
             }
+            Action::Abandon(activation) => {
+                return Err(format!("activation {activation} is abandoned long before its time"));
+            }
             Action::Emit(_) | Action::Deliver(_) => {}
             Action::SetTimer { at_ms } => {
                 self.note(|| format!("set the timer to {at_ms}"));

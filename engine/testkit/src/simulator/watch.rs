@@ -155,7 +155,7 @@ impl Watch {
             SlotState::Ready => Slot::Ready(self.last),
             SlotState::Finished { .. } => Slot::Finished,
             SlotState::Failed(_) => Slot::Failed,
-            SlotState::Handled(_) => Slot::Finished,
+            SlotState::Handled(_) | SlotState::Abandoned => Slot::Finished,
             SlotState::BackingOff { .. } => Slot::Ready(self.last),
             SlotState::Waiting { asked, .. } => Slot::Waiting(asked.id.clone()),
         }
@@ -224,7 +224,7 @@ impl Watch {
                 let open = self.slots.contains(&Slot::Waiting(interrupt.clone()));
                 open.then_some(()).ok_or("a question climbs that is not open")?;
             }
-            Body::Drained | Body::Delivered { .. } => {}
+            Body::Drained | Body::Delivered { .. } | Body::Abandoned { .. } => {}
         }
         Ok(())
     }

@@ -252,9 +252,11 @@ impl World {
         let run = run_number(&process.execution);
         match process.execution.status() {
             Status::Empty => self.start(process, 0)?,
-            Status::Open | Status::Stopped(Outcome::Drained | Outcome::PausedAt(_)) => {
+            Status::Stopped(Outcome::PausedAt(_)) => {
+                self.paused.insert(process.execution.superstep());
                 self.take_up(process)?;
             }
+            Status::Open | Status::Stopped(Outcome::Drained) => self.take_up(process)?,
             Status::Stopped(Outcome::Finished) => {
                 self.check_finished(&process.execution, run)?;
                 if self.expected.get(run).is_some_and(|expected| expected.starved > 0) {
