@@ -358,6 +358,12 @@ impl<S: State> StateGraph<S> {
         self.with(node.wire(), |spec| spec.policy = policy);
     }
 
+    /// Ends the drive as soon as a node has failed for good. What else runs is dropped, and runs again from its top when
+    /// the run is resumed. Without this the siblings finish and are recorded, and a resume runs only what failed.
+    pub fn fail_fast(&mut self) {
+        self.topology.fail_fast = true;
+    }
+
     /// Lets the graph recognise errors of a library: which code they have, and whether trying again can help.
     pub fn classify(&mut self, classifier: Classifier) {
         self.classifiers.push(classifier);

@@ -35,9 +35,10 @@ pub(crate) fn diverted(seed: u64, topology: &mut Topology) {
     }
 }
 
-/// Limits how long some joins wait: so long that no history comes to its end.
+/// Lets some graphs fail fast, and limits how long some joins wait: so long that no history comes to its end.
 pub(crate) fn limited(seed: u64, topology: &mut Topology) {
     let mut rng = Rng::new(mix(&[seed, 12]));
+    topology.fail_fast = rng.chance(150);
     for join in &mut topology.joins {
         let fails = rng.chance(500);
         join.timeout = rng.chance(300).then_some(JoinTimeout { within_ms: 1 << 40, fails });

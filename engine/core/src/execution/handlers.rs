@@ -43,7 +43,7 @@ impl Execution {
             failure: Failure::permanent("SW-X224", panic_text(panic.as_ref())),
         })??;
         self.run = Some(run.clone());
-        (self.cancelled, self.drained) = (false, false);
+        (self.cancelled, self.drained, self.cut_short) = (false, false, false);
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
         self.advance.clear();
@@ -123,7 +123,7 @@ impl Execution {
         if self.exhausted.take().is_none() {
             self.held.clear();
         }
-        self.drained = false;
+        (self.drained, self.cut_short) = (false, false);
         self.commit_failure = None;
         for slot in &mut self.slots {
             match slot.progress {
@@ -196,7 +196,8 @@ impl Execution {
         let retry = self.retry(index, &failure, now_ms, draw);
         let handled = retry.is_none() && self.has_handler(index);
         let failure = if handled { self.with_unknown_effects(index, failure) } else { failure };
-        let record = || Body::Failed { index, attempt, failure: failure.clone(), retry, handled };
+        let stops = self.plan.fail_fast && retry.is_none() && !handled;
+        let record = || Body::Failed { index, attempt, failure: failure.clone(), retry, handled, stops };
         self.write(now_ms, record)?;
         let slot = &mut self.slots[index as usize];
         slot.fail(failure.clone(), retry, handled);
@@ -206,6 +207,9 @@ impl Execution {
         match retry_at_ms {
             Some(at_ms) => self.back_off(index, at_ms),
             None => self.leave_running(index),
+        }
+        if stops {
+            self.cut_short();
         }
         if handled && self.unsettled == 0 && self.slots.iter().all(Slot::is_finished) {
             return self.commit_again(now_ms);

@@ -20,6 +20,7 @@ mod abandon;
 mod advance;
 mod commit;
 mod crashes;
+mod fail_fast;
 mod fold;
 mod fork;
 mod gates;
@@ -86,6 +87,8 @@ pub struct Execution {
     /// Where this execution pauses, and where it has.
     pauses: Pauses,
     held: Vec<PausePoint>,
+    /// Whether the drive ended with a failure before the others had ended.
+    cut_short: bool,
     outbox: Vec<Pending>,
     /// Where the thread comes from, if it is a fork.
     origin: Option<Origin>,
@@ -151,6 +154,7 @@ impl Execution {
             exhausted: None,
             pauses,
             held: Vec::new(),
+            cut_short: false,
             outbox: Vec::new(),
             origin: None,
             cancelled: false,

@@ -92,6 +92,7 @@ impl Execution {
         let failure = Failure::permanent("SW-X271", format!("nobody answered the question `{name}` in time"));
         let handled = self.has_handler(index);
         let failure = if handled { self.with_unknown_effects(index, failure) } else { failure };
+        let stops = self.plan.fail_fast && !handled;
         let slot = &self.slots[index as usize];
         let (attempt, node) = (slot.attempts, slot.node);
         self.write(now_ms, || Body::Failed {
@@ -100,8 +101,12 @@ impl Execution {
             failure: failure.clone(),
             retry: None,
             handled,
+            stops,
         })?;
         self.slots[index as usize].fail(failure.clone(), None, handled);
+        if stops {
+            self.cut_short();
+        }
         let activation = ActivationId { superstep: self.superstep, index };
         let failure = Arc::new(failure);
         self.emit(|_| Notice::NodeFailed { activation, node, attempt, failure, retry_at_ms: None });

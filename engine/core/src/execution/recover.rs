@@ -252,6 +252,7 @@ impl Execution {
         self.drained = body.drained;
         self.exhausted = body.exhausted;
         self.held = body.held;
+        self.cut_short = body.cut_short;
         self.commit_failure = body.failure;
         let crossed = body.crossings.iter().map(|crossing| u64::from(crossing.count) << 32);
         countable(seq, crossed.max().unwrap_or(0))?;

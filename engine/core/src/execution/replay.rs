@@ -27,7 +27,8 @@ impl Execution {
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Failed { index, attempt, failure, retry, handled } => {
+            Body::Failed { index, attempt, failure, retry, handled, stops } => {
+                self.cut_short |= stops;
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
                 countable(seq, retry.map_or(0, |retry| retry.at_ms))?;

@@ -32,7 +32,8 @@ impl Execution {
         if self.drained {
             return Status::Stopped(Outcome::Drained);
         }
-        if self.unsettled > 0 || self.slots.iter().all(Slot::is_finished) {
+        let others_run = self.unsettled > 0 && !self.cut_short;
+        if others_run || self.slots.iter().all(Slot::is_finished) {
             return Status::Open;
         }
         let failures: Vec<_> = self
@@ -173,6 +174,7 @@ impl Execution {
             drained: self.drained,
             exhausted: self.exhausted,
             held: self.held.clone(),
+            cut_short: self.cut_short,
             failure: self.commit_failure.clone(),
             slots: self.slots.iter().map(|slot| self.slot_image(slot)).collect::<Result<_, Refused>>()?,
             joins: self.counters.joins.images(),

@@ -81,7 +81,7 @@ impl ThreadView {
                         superstep.enter(&commit, at_ms);
                     }
                 }
-                Body::Failed { index, attempt, failure, retry, handled } => {
+                Body::Failed { index, attempt, failure, retry, handled, .. } => {
                     let step = superstep.step(entry.seq, &run, at_ms, index, attempt);
                     let retry_at_ms = retry.map(|retry| retry.at_ms);
                     view.steps.push(StepView { failure: Some(failure), retry_at_ms, handled, ..step });

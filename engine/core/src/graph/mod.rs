@@ -170,6 +170,8 @@ pub struct Topology {
     pub start: Vec<Wire>,
     /// The joins.
     pub joins: Vec<JoinSpec>,
+    /// Whether a node that fails for good ends the drive at once.
+    pub fail_fast: bool,
     /// Mistakes found while it was told, such as a handle of another builder.
     pub problems: Vec<Problem>,
 }
@@ -184,6 +186,7 @@ impl Topology {
             nodes: Vec::new(),
             start: Vec::new(),
             joins: Vec::new(),
+            fail_fast: false,
             problems: Vec::new(),
         }
     }

@@ -186,6 +186,8 @@ pub struct Plan {
     pub joins: Vec<PlanJoin>,
     /// The edges taken at the start of a run.
     pub start: Vec<EdgeIx>,
+    /// Whether a node that fails for good ends the drive at once.
+    pub fail_fast: bool,
 }
 
 impl Plan {
@@ -198,6 +200,7 @@ impl Plan {
             edges: Vec::new(),
             joins: Vec::new(),
             start: Vec::new(),
+            fail_fast: topology.fail_fast,
         };
         for spec in &topology.nodes {
             plan.nodes.push(PlanNode {

@@ -80,6 +80,9 @@ pub enum Body {
         /// Whether the activation has ended by this and leads to the error handler of its node.
         #[serde(rename = "h", default, skip_serializing_if = "is_false")]
         handled: bool,
+        /// Whether the drive ends with it, so that what else ran begins again with the next one.
+        #[serde(rename = "s", default, skip_serializing_if = "is_false")]
+        stops: bool,
     },
     /// An activation asked and waits.
     #[serde(rename = "q")]

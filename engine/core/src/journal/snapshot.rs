@@ -46,6 +46,9 @@ pub struct SnapshotBody {
     /// The edge whose bound was used up.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub exhausted: Option<EdgeIx>,
+    /// Whether the drive ended with a failure before the others had ended.
+    #[serde(rename = "cs", default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_short: bool,
     /// Where the run pauses because somebody wants to look.
     #[serde(rename = "pp", default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<PausePoint>,

@@ -9,6 +9,7 @@ mod effects;
 mod elsewhere;
 mod escalations;
 mod events;
+mod fail_fast;
 mod failures;
 mod gates;
 mod handlers;

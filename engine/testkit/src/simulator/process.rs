@@ -243,6 +243,9 @@ impl World {
         if self.options.journaling != Journaling::Off {
             self.watch.may_stop(self.acked)?;
         }
+        if self.scenario.plan.fail_fast && matches!(outcome, Outcome::Failed(_)) {
+            process.drop_running();
+        }
         if !process.running.is_empty() {
             return Err(format!("the drive stops while {} nodes run", process.running.len()));
         }
