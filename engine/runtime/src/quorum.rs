@@ -17,9 +17,10 @@ impl<'a> Quorum<'a> {
     /// Waits no longer than this, counted from when the first of the sources has come. Then it runs with what came.
     ///
     /// A superstep ends when all its activations have. So when the time is over, activations that lead nowhere but to
-    /// this quorum and that nothing else in the superstep waits beside are *abandoned*: recorded, and their futures
-    /// dropped, so put what must not be cut off into a step or effect. While others run that somebody else awaits, the
-    /// quorum waits for those, and what comes meanwhile counts. What comes after it has run is late and dropped.
+    /// this quorum are *abandoned* once nothing else holds the superstep: recorded, and their futures dropped. One that
+    /// does an effect which must not happen twice is waited for until that has ended. While others run that somebody
+    /// else awaits, the quorum waits for those, and what comes meanwhile counts; what comes after it has run is late,
+    /// and dropped.
     pub fn within(self, limit: Duration) -> Self {
         let within_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         self.set(|timeout| timeout.within_ms = within_ms)

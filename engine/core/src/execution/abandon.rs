@@ -15,9 +15,10 @@ impl Slot {
     /// Nobody awaits it any more, live and in recovery alike.
     pub(super) fn abandon(&mut self) {
         self.progress = Progress::Abandoned;
-        self.waited = None;
-        self.steps.clear();
-        self.posts.clear();
+        if let Some(extra) = &mut self.extra {
+            extra.waited = None;
+            extra.posts.clear();
+        }
     }
 }
 
@@ -35,8 +36,9 @@ impl Execution {
             |node: NodeIx| over.iter().any(|join| self.plan.joins[*join as usize].feeders.contains(node));
         let of_no_use = |place: &u32| {
             let slot = &self.slots[*place as usize];
-            // A node that has failed for good fails the run.
-            !matches!(slot.progress, Progress::Failed(_)) && feeds(slot.node)
+            // A node that has failed for good fails the run, and an effect that has begun is seen to its end.
+            let effect = slot.extra().steps.has_unknown();
+            !matches!(slot.progress, Progress::Failed(_)) && feeds(slot.node) && !effect
         };
         if open.is_empty() || !open.iter().all(of_no_use) {
             return Ok(false);

@@ -8,6 +8,7 @@ use super::{
     BranchSpec, Decide, FIRST_BLAMED, GateRule, JoinMode, JoinTimeout, SourceSpec, Topology, feeders,
 };
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
+use crate::journal::NodeTable;
 use crate::policy::NodePolicy;
 use crate::route::{VariantWiring, Wire};
 use crate::state::StateSchema;
@@ -188,6 +189,8 @@ pub struct Plan {
     pub start: Vec<EdgeIx>,
     /// Whether a node that fails for good ends the drive at once.
     pub fail_fast: bool,
+    /// The names behind the numbers, as they are written down.
+    pub table: Arc<NodeTable>,
 }
 
 impl Plan {
@@ -201,6 +204,7 @@ impl Plan {
             joins: Vec::new(),
             start: Vec::new(),
             fail_fast: topology.fail_fast,
+            table: Arc::new(NodeTable::of(topology)),
         };
         for spec in &topology.nodes {
             plan.nodes.push(PlanNode {
