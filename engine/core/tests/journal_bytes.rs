@@ -187,7 +187,7 @@ fn journal() -> Vec<Entry> {
                 execution.handle(5, Event::Resume).unwrap();
             }
             Action::SetTimer { at_ms } => execution.handle(at_ms, Event::TimerFired).unwrap(),
-            Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) => {}
+            Action::Abandon(_) | Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) => {}
         }
     }
 }
@@ -225,7 +225,13 @@ fn take_up(snapshot: Option<&Entry>, entries: &[Entry]) {
                 Event::Finished { activation, attempt, update: UpdateValue::Empty, decision: None }
             }
             Some(Action::Stop(_)) | None => return,
-            Some(Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) | Action::SetTimer { .. }) => {
+            Some(
+                Action::Abandon(_)
+                | Action::Emit(_)
+                | Action::StepKept(_)
+                | Action::Deliver(_)
+                | Action::SetTimer { .. },
+            ) => {
                 continue;
             }
         };

@@ -32,8 +32,9 @@ impl Execution {
         let open = |(_, slot): &(usize, &Slot)| !slot.is_finished();
         let open: Vec<u32> =
             self.slots.iter().enumerate().filter(open).map(|(place, _)| place as u32).collect();
-        let feeds =
-            |node: NodeIx| over.iter().any(|join| self.plan.joins[*join as usize].feeders.contains(node));
+        let feeders = over.iter().filter_map(|join| Some(&self.plan.joins.get(*join as usize)?.feeders));
+        let feeders: Vec<_> = feeders.collect();
+        let feeds = |node: NodeIx| feeders.iter().any(|set| set.contains(node));
         let of_no_use = |place: &u32| {
             let slot = &self.slots[*place as usize];
             // A node that has failed for good fails the run, and an effect that has begun is seen to its end.

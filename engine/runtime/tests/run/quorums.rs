@@ -136,3 +136,32 @@ async fn killed_after_any_entry_a_quorum_whose_time_was_over_ends_the_same_way()
         assert_eq!(runner(store).resume("t").await.unwrap().state, whole, "after {cut} entries");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_effect_that_has_begun_is_seen_to_its_end() {
+    let (began, store) = (Instant::now(), MemoryCheckpointer::new());
+    let mut g = builder();
+    let [first, a, b0, target] = ["first", "a", "b0", "target"].map(|name| node(&mut g, name));
+    let b = g.func("b", async |ctx: Ctx<Log>| {
+        let work = |_: String| async {
+            sleep(20 * SECOND).await;
+            Ok(7u64)
+        };
+        let paid = ctx.effect("pay").run(work).await?;
+        sleep(20 * SECOND).await;
+        Ok(ran(&ctx).total(paid))
+    });
+    g.start(first);
+    g.edge(first, a.to().and(b0));
+    g.edge(b0, b);
+    g.quorum(2, [a, b], target).within(10 * SECOND);
+    g.end(target);
+    let runner = g.build().unwrap().runner().checkpointer(store.clone()).clock(clock());
+    let state = runner.start("t", Log::update()).await.unwrap().finished().unwrap();
+    assert_eq!(state.trace.join(" "), "first a b0 target");
+    assert_eq!(
+        (began.elapsed().as_secs(), abandoned(&store)),
+        (20, 1),
+        "and what followed it was not waited for"
+    );
+}
