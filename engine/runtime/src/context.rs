@@ -12,6 +12,7 @@ use statewright_engine_core::{
     ActivationId, Answer, Asking, Data, NodeIx, Plan, RunId, StoredStep, ThreadId,
 };
 
+use crate::cache::Cached;
 use crate::events::{EventSender, Item, RunEvent};
 use crate::lock::lock;
 use crate::mailbox::Mailbox;
@@ -44,6 +45,8 @@ pub(crate) struct Activation {
     pub(crate) posts: Posts,
     /// Set after `posts`, so that a node that posts nothing, as nearly all do, takes no lock.
     pub(crate) posted: AtomicBool,
+    /// Whether its result is an earlier one.
+    pub(crate) cached: AtomicBool,
     /// Woken when the node asks, since the question may come from a task of its own.
     pub(crate) waker: AtomicWaker,
     /// Set after `halt`, so that an execution that goes on, as nearly all do, takes no lock.
@@ -60,6 +63,8 @@ pub(crate) struct RunScope {
     pub(crate) events: Option<EventSender>,
     /// Where nodes leave what is to be kept.
     pub(crate) mailbox: Mailbox,
+    /// Where results of nodes are kept, if they are.
+    pub(crate) results: Option<Cached>,
 }
 
 /// Why a node will not go on by itself.
@@ -87,6 +92,7 @@ impl Activation {
             steps: StepScope::default(),
             posts: Posts::default(),
             posted: AtomicBool::new(false),
+            cached: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             halting: AtomicBool::new(false),
             halts: Mutex::new(Vec::new()),
@@ -108,6 +114,7 @@ impl Activation {
         let idle = self.run.plan.nodes.get(node.index()).and_then(|node| node.policy.idle_timeout_ms());
         self.pulse = idle.map(|_| Pulse::new());
         self.steps.begin(steps);
+        *self.cached.get_mut() = false;
         if std::mem::take(self.posted.get_mut()) {
             self.posts.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         }

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -15,6 +16,7 @@ use statewright_engine_core::{
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::Span;
 
+use crate::cache::Cached;
 use crate::checkpointer::{Ack, Journal, StoreError};
 use crate::context::{Activation, Halt, RunScope};
 use crate::control::{Request, RunControl};
@@ -69,12 +71,15 @@ impl<S: State> Driver<S> {
         let graph = runner.graph();
         let run = execution.run().cloned().unwrap_or_else(|| RunId::new(""));
         let postman = Postman::new(runner.deliverers.clone(), thread.clone());
+        let clock = runner.clock.clone();
+        let results = runner.results.clone().map(|cache| Cached { cache, clock });
         let scope = Arc::new(RunScope {
             plan: graph.plan.clone(),
             thread,
             run,
             events,
             mailbox: Mailbox::new(control.clone()),
+            results,
         });
         let abandons = graph.plan.joins.iter().any(|join| join.timeout.is_some());
         let timed = abandons
@@ -284,6 +289,7 @@ impl<S: State> Driver<S> {
         if self.abandons {
             self.handles.remove(&activation.id);
         }
+        let cached = activation.cached.load(Ordering::Acquire);
         let spent = self.spare.insert(activation);
         let activation = spent.id;
         Ok(match end {
@@ -292,6 +298,10 @@ impl<S: State> Driver<S> {
                 if !items.is_empty() {
                     let now = self.now();
                     self.execution.handle(now, Event::Posted { activation, attempt, items })?;
+                }
+                if cached {
+                    // Not written down by itself, so it needs no time.
+                    self.execution.handle(0, Event::Cached { activation, attempt })?;
                 }
                 Event::Finished { activation, attempt, update, decision }
             }

@@ -10,6 +10,7 @@
 extern crate self as statewright_engine_runtime;
 
 mod builder;
+mod cache;
 mod checkpointer;
 mod context;
 mod control;
@@ -37,6 +38,7 @@ mod step;
 mod timers;
 
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
+pub use cache::{MemoryCache, ResultCache};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
 pub use control::RunControl;

@@ -14,6 +14,7 @@ use statewright_engine_core::{
 
 use tracing::Instrument;
 
+use crate::cache::ResultCache;
 use crate::checkpointer::{Checkpointer, Durability, Journal};
 use crate::control::RunControl;
 use crate::driver::Driver;
@@ -35,6 +36,7 @@ pub struct Runner<S> {
     limits: Limits,
     pub(crate) clock: Clock,
     pub(crate) deliverers: Deliverers,
+    pub(crate) results: Option<Arc<dyn ResultCache>>,
 }
 
 impl<S> Clone for Runner<S> {
@@ -46,6 +48,7 @@ impl<S> Clone for Runner<S> {
             limits: self.limits,
             clock: self.clock.clone(),
             deliverers: self.deliverers.clone(),
+            results: self.results.clone(),
         }
     }
 }
@@ -72,6 +75,7 @@ impl<S: State> Runner<S> {
             limits: Limits::default(),
             clock,
             deliverers: Deliverers::default(),
+            results: None,
         }
     }
 

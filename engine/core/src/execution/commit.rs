@@ -62,6 +62,7 @@ impl Execution {
         }
         let slot = &self.slots[index as usize];
         let posts = slot.extra().posts.as_slice();
+        let cached = self.cached == Some((index, attempt));
         let Progress::Finished { decision, .. } = &slot.progress else {
             return Ok(false);
         };
@@ -77,6 +78,7 @@ impl Execution {
                 commit,
                 failure: None,
                 posts,
+                cached,
             };
             match journal::encode(&writer::record(&self.plan, now_ms, body)) {
                 Ok(bytes) => {
@@ -97,6 +99,7 @@ impl Execution {
             commit: None,
             failure: failure.as_ref(),
             posts,
+            cached,
         };
         let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
         self.writer.push(EntryKind::Record, bytes);

@@ -171,6 +171,7 @@ impl Execution {
         let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
         let committed = complete.then(|| self.try_commit(now_ms));
         let written = self.write_finished(now_ms, activation.index, attempt, &stored, committed);
+        self.cached = None;
         if self.options.observe != Observe::Nothing {
             let update = (self.options.observe == Observe::Updates).then(|| Arc::from(stored.as_slice()));
             let node = self.slots[index].node;
@@ -196,7 +197,8 @@ impl Execution {
         let retry = self.retry(index, &failure, now_ms, draw);
         let handled = retry.is_none() && self.has_handler(index);
         let failure = if handled { self.with_unknown_effects(index, failure) } else { failure };
-        let stops = self.plan.fail_fast && retry.is_none() && !handled;
+        let stops = self.stops(index, retry.is_none() && !handled);
+        let cut_short = stops.is_some();
         let record = || Body::Failed { index, attempt, failure: failure.clone(), retry, handled, stops };
         self.write(now_ms, record)?;
         let slot = &mut self.slots[index as usize];
@@ -208,7 +210,7 @@ impl Execution {
             Some(at_ms) => self.back_off(index, at_ms),
             None => self.leave_running(index),
         }
-        if stops {
+        if cut_short {
             self.cut_short();
         }
         if handled && self.unsettled == 0 && self.slots.iter().all(Slot::is_finished) {

@@ -83,6 +83,8 @@ pub struct Execution {
     commit_failure: Option<Failure>,
     /// Whether the failed commit had begun to fold, so that the cell's value means nothing.
     half_folded: bool,
+    /// The activation, and its attempt, whose end is no work but an earlier result.
+    cached: Option<(u32, u32)>,
     exhausted: Option<crate::ids::EdgeIx>,
     /// Where this execution pauses, and where it has.
     pauses: Pauses,
@@ -151,6 +153,7 @@ impl Execution {
             advance: Advance::default(),
             commit_failure: None,
             half_folded: false,
+            cached: None,
             exhausted: None,
             pauses,
             held: Vec::new(),
@@ -229,6 +232,11 @@ impl Execution {
             }
             Event::Stepped { activation, attempt, step } => self.stepped(now_ms, activation, attempt, step),
             Event::Posted { activation, attempt, items } => self.posted(now_ms, activation, attempt, items),
+            Event::Cached { activation, attempt } => {
+                let running = self.is_running(activation, attempt);
+                self.cached = running.then_some((activation.index, attempt));
+                Ok(())
+            }
             Event::Delivered { id, delivered } => self.delivered(now_ms, &id, delivered),
             Event::Deliver => self.deliver(now_ms),
             Event::Settled { effect, value } => self.settled(now_ms, &effect, value),

@@ -92,7 +92,8 @@ impl Execution {
         let failure = Failure::permanent("SW-X271", format!("nobody answered the question `{name}` in time"));
         let handled = self.has_handler(index);
         let failure = if handled { self.with_unknown_effects(index, failure) } else { failure };
-        let stops = self.plan.fail_fast && !handled;
+        let stops = self.stops(index, !handled);
+        let cut_short = stops.is_some();
         let slot = &self.slots[index as usize];
         let (attempt, node) = (slot.attempts, slot.node);
         self.write(now_ms, || Body::Failed {
@@ -104,7 +105,7 @@ impl Execution {
             stops,
         })?;
         self.slots[index as usize].fail(failure.clone(), None, handled);
-        if stops {
+        if cut_short {
             self.cut_short();
         }
         let activation = ActivationId { superstep: self.superstep, index };

@@ -16,7 +16,7 @@ impl Execution {
         let inconsistent = |what: &str| RecoverError::Inconsistent { seq, what: what.to_owned() };
         match body {
             Body::Opened(opened) => self.replay_opened(seq, *opened),
-            Body::Finished { index, attempt, update, route, commit, failure, posts } => {
+            Body::Finished { index, attempt, update, route, commit, failure, posts, .. } => {
                 let node = self.slot_mut(seq, index)?.node;
                 let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
                 let slot = self.slot_mut(seq, index)?;
@@ -30,7 +30,10 @@ impl Execution {
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
             Body::Failed { index, attempt, failure, retry, handled, stops } => {
-                self.cut_short |= stops;
+                for cut_off in stops.iter().flatten() {
+                    self.slot_mut(seq, *cut_off)?.count_cut_off();
+                }
+                self.cut_short |= stops.is_some();
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
                 countable(seq, retry.map_or(0, |retry| retry.at_ms))?;

@@ -88,6 +88,13 @@ pub enum Event {
         /// The items.
         items: Vec<(String, Vec<u8>)>,
     },
+    /// A running activation ends with an earlier result of its node, which was found by its key; reported before its end.
+    Cached {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+    },
     /// An attempt to deliver an item of the outbox ended.
     Delivered {
         /// The item's id.

@@ -34,6 +34,8 @@ pub struct StepView {
     pub handled: bool,
     /// The question, if it asked one.
     pub asked: Option<String>,
+    /// Whether it did not run: an earlier result of its node was found by its key.
+    pub cached: bool,
     /// Whether it went elsewhere, and left the edges and branches of its node aside.
     pub goto: bool,
     /// The variants that were taken after it: of its route and of its branches.
@@ -66,9 +68,10 @@ impl ThreadView {
                     view.inputs.push((run.clone(), opened.input.into_vec()));
                     superstep.enter(&opened.commit, at_ms);
                 }
-                Body::Finished { index, attempt, update, route, commit, .. } => {
+                Body::Finished { index, attempt, update, route, commit, cached, .. } => {
                     let mut step = superstep.step(entry.seq, &run, at_ms, index, attempt);
                     step.update = update.into_vec();
+                    step.cached = cached;
                     if let Some(variant) = route
                         .and_then(|r| plan.nodes.get(step.node.index())?.route.get(usize::from(r.variant)))
                     {
@@ -196,6 +199,7 @@ impl Superstep {
             retry_at_ms: None,
             handled: false,
             asked: None,
+            cached: false,
             goto: false,
             variants: Vec::new(),
         }

@@ -109,6 +109,8 @@ pub(super) enum HotBody<'a> {
         failure: Option<&'a Failure>,
         #[serde(rename = "o", skip_serializing_if = "<[StoredPost]>::is_empty")]
         posts: &'a [StoredPost],
+        #[serde(rename = "k", skip_serializing_if = "std::ops::Not::not")]
+        cached: bool,
     },
     #[serde(rename = "c")]
     Committed {

@@ -4,6 +4,7 @@
 //! answers) are stored as their own self-describing bytes inside it.
 
 mod frame;
+mod join;
 mod ladder;
 mod pause;
 mod post;
@@ -12,12 +13,13 @@ mod snapshot;
 mod step;
 
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
+pub use join::{JoinChange, JoinEvent};
 pub use ladder::Ladder;
 pub use pause::PausePoint;
 pub use post::{PostImage, StoredPost};
 pub use record::{
-    Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,
-    JoinEvent, NodeTable, Opened, Planned, Record, StoredChannel, StoredInterrupt,
+    Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, NodeTable, Opened,
+    Planned, Record, StoredChannel, StoredInterrupt,
 };
 pub use snapshot::{
     GateImage, JoinImage, Origin, ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage,

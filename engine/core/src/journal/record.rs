@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::join::JoinChange;
 use super::ladder::Ladder;
 use super::pause::PausePoint;
 use super::post::StoredPost;
@@ -63,6 +64,9 @@ pub enum Body {
         /// What it wants delivered once the superstep is durable.
         #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
         posts: Vec<StoredPost>,
+        /// Whether it did not run: an earlier result of its node was found by its key.
+        #[serde(rename = "k", default, skip_serializing_if = "is_false")]
+        cached: bool,
     },
     /// An attempt failed.
     #[serde(rename = "e")]
@@ -82,9 +86,9 @@ pub enum Body {
         /// Whether the activation has ended by this and leads to the error handler of its node.
         #[serde(rename = "h", default, skip_serializing_if = "is_false")]
         handled: bool,
-        /// Whether the drive ends with it, so that what else ran begins again with the next one.
-        #[serde(rename = "s", default, skip_serializing_if = "is_false")]
-        stops: bool,
+        /// If the drive ends with it: the indexes of what else ran, which begins again with the next one.
+        #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+        stops: Option<Vec<u32>>,
     },
     /// An activation asked and waits.
     #[serde(rename = "q")]
@@ -422,44 +426,6 @@ pub struct Branched {
     /// The variant it chose.
     #[serde(rename = "v")]
     pub variant: u16,
-}
-
-/// A change of what waits at a join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JoinChange {
-    /// The join.
-    #[serde(rename = "j")]
-    pub join: u32,
-    /// What changed.
-    #[serde(rename = "w")]
-    pub event: JoinEvent,
-}
-
-/// What happened at a join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum JoinEvent {
-    /// A token of this source came and waits. At a deferred node it has the number of that node.
-    #[serde(rename = "k")]
-    Came(NodeIx),
-    /// A token of this source came after the join had run without it, and was dropped.
-    #[serde(rename = "l")]
-    Late(NodeIx),
-    /// The join ran: the first waiting token of each of these sources is used up. The others were not waited for.
-    #[serde(rename = "f")]
-    Ran {
-        /// The sources whose tokens were used up.
-        #[serde(rename = "u")]
-        used: Vec<NodeIx>,
-        /// Sources whose next token belongs to this round and will be dropped.
-        #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
-        owing: Vec<NodeIx>,
-    },
-    /// What waits does so until this time, in milliseconds since 1970.
-    #[serde(rename = "t")]
-    Until(u64),
-    /// Nothing can lead to this source any more, so that it owes nothing.
-    #[serde(rename = "x")]
-    Released(NodeIx),
 }
 
 /// A bounded edge that was taken.

@@ -57,7 +57,11 @@ async fn of_a_fan_out_those_that_stay_take_the_edges_once() {
     let mut g = builder();
     let spread = g.func("spread", async |ctx: Ctx<Log>| Ok((ran(&ctx), Spread::Parts(vec![1, 2, 3, 4]))));
     let part = g.func("part", async |ctx: Ctx<Log, u32>| {
-        Ok(if ctx.input % 2 == 0 { Command::goto(ran(&ctx), Fork::Left) } else { Command::edges(ran(&ctx)) })
+        Ok(if ctx.input.is_multiple_of(2) {
+            Command::goto(ran(&ctx), Fork::Left)
+        } else {
+            Command::edges(ran(&ctx))
+        })
     });
     let (even, odd) = (node(&mut g, "even"), node(&mut g, "odd"));
     g.start(spread);

@@ -1,8 +1,9 @@
 //! Static pauses and questions that climb: what the oracles know about them.
 
 use statewright_engine_core::journal::PausePoint;
-use statewright_engine_core::{ActivationId, NodeIx, Refused};
+use statewright_engine_core::{ActivationId, NodeIx, Outcome, Refused, Status};
 
+use super::process::Process;
 use super::world::World;
 
 impl World {
@@ -23,6 +24,14 @@ impl World {
         self.history.paused += 1;
         self.paused.insert(superstep);
         Ok(())
+    }
+
+    /// Where a failure ends the drive at once, nobody listens to what still runs; it may report all the same.
+    pub(super) fn cut_off(&self, process: &mut Process) {
+        let failed = || matches!(process.execution.status(), Status::Stopped(Outcome::Failed(_)));
+        if self.scenario.plan.fail_fast && !process.running.is_empty() && failed() {
+            process.drop_running();
+        }
     }
 
     /// An answer comes too late only after the deadline.

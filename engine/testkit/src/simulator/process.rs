@@ -46,6 +46,7 @@ impl Process {
 impl World {
     /// One thing that happens during a drive. Says whether the process lives on.
     pub(super) fn drive(&mut self, process: &mut Process) -> Result<bool, String> {
+        self.cut_off(process);
         let habits = self.habits;
         let when = |there: bool, weight: usize| if there { weight } else { 0 };
         let unacked = (self.disk.len() as Seq) > self.acked;
@@ -242,9 +243,6 @@ impl World {
         }
         if self.options.journaling != Journaling::Off {
             self.watch.may_stop(self.acked)?;
-        }
-        if self.scenario.plan.fail_fast && matches!(outcome, Outcome::Failed(_)) {
-            process.drop_running();
         }
         if !process.running.is_empty() {
             return Err(format!("the drive stops while {} nodes run", process.running.len()));
