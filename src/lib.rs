@@ -38,9 +38,9 @@ pub mod nodes {
 pub mod prelude {
     pub use crate::App;
     pub use statewright_engine_runtime::{
-        Command, Ctx, Durability, Gate, GateEdges, Graph, MemoryCheckpointer, Node, NodeError, NodeFailure,
-        NodeHandle, NodePolicy, Outcome, Problems, RetryPolicy, Route, RunEvent, Runner, State, StateGraph,
-        To, Update, Verdict,
+        Command, Ctx, Durability, Gate, GateEdges, Goto, Graph, MemoryCheckpointer, Node, NodeError,
+        NodeFailure, NodeHandle, NodePolicy, Outcome, Problems, RetryPolicy, Route, RunEvent, Runner, State,
+        StateGraph, To, Update, Verdict,
     };
     #[cfg(feature = "postgres")]
     pub use statewright_engine_sql::{PostgresOptions, PostgresStore};

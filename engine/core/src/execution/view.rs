@@ -34,6 +34,10 @@ pub struct StepView {
     pub handled: bool,
     /// The question, if it asked one.
     pub asked: Option<String>,
+    /// Whether it did not run: an earlier result of its node was found by its key.
+    pub cached: bool,
+    /// Whether it went elsewhere, and left the edges and branches of its node aside.
+    pub goto: bool,
     /// The variants that were taken after it: of its route and of its branches.
     pub variants: Vec<String>,
 }
@@ -69,13 +73,15 @@ impl ThreadView {
                     view.inputs.push((run.clone(), opened.input.into_vec()));
                     superstep.enter(&opened.commit, at_ms);
                 }
-                Body::Finished { index, attempt, update, route, commit, .. } => {
+                Body::Finished { index, attempt, update, route, commit, cached, .. } => {
                     let mut step = superstep.step(entry.seq, &run, at_ms, index, attempt);
                     step.update = update.into_vec();
+                    step.cached = cached;
                     if let Some(variant) = route
                         .and_then(|r| plan.nodes.get(step.node.index())?.route.get(usize::from(r.variant)))
                     {
                         step.variants.push(variant.label.to_owned());
+                        step.goto = plan.nodes[step.node.index()].goto;
                     }
                     view.steps.push(step);
                     if let Some(commit) = commit {
@@ -83,7 +89,7 @@ impl ThreadView {
                         superstep.enter(&commit, at_ms);
                     }
                 }
-                Body::Failed { index, attempt, failure, retry, handled } => {
+                Body::Failed { index, attempt, failure, retry, handled, .. } => {
                     let step = superstep.step(entry.seq, &run, at_ms, index, attempt);
                     let retry_at_ms = retry.map(|retry| retry.at_ms);
                     view.steps.push(StepView { failure: Some(failure), retry_at_ms, handled, ..step });
@@ -118,8 +124,9 @@ impl ThreadView {
                 continue;
             };
             let Some(variant) = branch.variants.get(usize::from(branched.variant)) else { continue };
-            let same =
-                |step: &&mut StepView| step.activation.superstep == superstep && step.node == branched.node;
+            let same = |step: &&mut StepView| {
+                step.activation.superstep == superstep && step.node == branched.node && !step.goto
+            };
             if let Some(step) = self.steps.iter_mut().rev().find(same) {
                 step.variants.push(variant.label.to_owned());
             }
@@ -142,15 +149,14 @@ impl ThreadView {
                 take(&mut overlay, &plan.start);
             }
             let node = &plan.nodes[step.node.index()];
-            if seen.insert((step.activation.superstep, step.node)) {
+            if !step.goto && seen.insert((step.activation.superstep, step.node)) {
                 take(&mut overlay, &node.direct);
             }
-            let branched = node.branches.iter().flat_map(|branch| &branch.variants);
-            for variant in node
-                .route
-                .iter()
-                .chain(branched)
-                .filter(|v| step.variants.iter().any(|label| label == v.label))
+            let route = if node.goto && !step.goto { &[] } else { node.route.as_slice() };
+            let branches = if step.goto { &[] } else { node.branches.as_slice() };
+            let branched = branches.iter().flat_map(|branch| &branch.variants);
+            for variant in
+                route.iter().chain(branched).filter(|v| step.variants.iter().any(|label| label == v.label))
             {
                 take(&mut overlay, &variant.edges);
             }
@@ -208,6 +214,8 @@ impl Superstep {
             retry_at_ms: None,
             handled: false,
             asked: None,
+            cached: false,
+            goto: false,
             variants: Vec::new(),
         }
     }
