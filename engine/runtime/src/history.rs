@@ -21,7 +21,7 @@ pub struct Checkpoint {
     pub run: RunId,
     /// The superstep that begins here.
     pub superstep: u64,
-    /// The nodes that ended with it, in merge order; none at the beginning of a run.
+    /// The nodes that ended with it, in merge order, [`NodeIx::GONE`] for one that the graph has no more; none at the beginning of a run.
     pub ended: Vec<NodeIx>,
     /// The nodes that run next; none if nothing is left to do.
     pub next: Vec<NodeIx>,
@@ -36,17 +36,24 @@ impl<S: State> Runner<S> {
         let entries = self.all_entries(&thread.into()).await?;
         let bare = entries.iter().all(|entry| entry.kind == EntryKind::Snapshot);
         let mut history: Vec<Checkpoint> = Vec::new();
+        let mut names = Vec::new();
         for entry in &entries {
-            let found = match entry.kind {
-                EntryKind::Record => of_record(entry, history.last())?,
+            let mut found = match entry.kind {
+                EntryKind::Record => of_record(entry, history.last(), &mut names)?,
                 EntryKind::Snapshot => {
-                    let found = of_snapshot(entry)?;
+                    let found = of_snapshot(entry, &mut names)?;
                     // Beside records a snapshot says nothing that they do not say; at level `exit` there are no others.
                     let known =
                         |last: &Checkpoint| last.superstep == found.superstep && last.run == found.run;
                     (bare || !history.last().is_some_and(known)).then_some(found)
                 }
             };
+            for node in found.iter_mut().flat_map(|found| &mut found.next) {
+                // The numbers are those of the graph that wrote the entry.
+                let name = names.get(node.index());
+                let now = name.and_then(|name: &String| self.graph().plan().successor_of(name));
+                *node = now.unwrap_or(NodeIx::GONE);
+            }
             history.extend(found);
         }
         Ok(history)
@@ -109,11 +116,18 @@ impl<S: State> Runner<S> {
     }
 }
 
-fn of_record(entry: &Entry, before: Option<&Checkpoint>) -> Result<Option<Checkpoint>, RunError> {
+fn of_record(
+    entry: &Entry,
+    before: Option<&Checkpoint>,
+    names: &mut Vec<String>,
+) -> Result<Option<Checkpoint>, RunError> {
     let unreadable = |error| RecoverError::Entry { seq: entry.seq, error };
     let record: Record = decode(&entry.bytes).map_err(unreadable)?;
     let (run, commit) = match record.body {
-        Body::Opened(opened) => (Some(opened.run), opened.commit),
+        Body::Opened(opened) => {
+            *names = opened.table.nodes;
+            (Some(opened.run), opened.commit)
+        }
         Body::Finished { commit: Some(commit), .. } | Body::Committed { commit: Some(commit), .. } => {
             (None, *commit)
         }
@@ -127,9 +141,10 @@ fn of_record(entry: &Entry, before: Option<&Checkpoint>) -> Result<Option<Checkp
     Ok(Some(Checkpoint { seq: entry.seq, at_ms: record.at_ms, run, superstep, ended, next }))
 }
 
-fn of_snapshot(entry: &Entry) -> Result<Checkpoint, RunError> {
+fn of_snapshot(entry: &Entry, names: &mut Vec<String>) -> Result<Checkpoint, RunError> {
     let unreadable = |error| RecoverError::Entry { seq: entry.seq, error };
     let body: SnapshotBody = decode(&entry.bytes).map_err(unreadable)?;
+    *names = body.table.nodes;
     Ok(Checkpoint {
         seq: entry.seq,
         at_ms: body.at_ms,

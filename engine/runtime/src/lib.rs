@@ -56,10 +56,10 @@ pub use statewright_engine_core::__private;
 pub use statewright_engine_core::graph::{Format, Overlay};
 pub use statewright_engine_core::journal::{Critique, GateRound, GateStop};
 pub use statewright_engine_core::{
-    ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, Fingerprint, Interrupt,
-    IntoCommand, Limits, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem, Problems,
-    RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView, ThreadId,
-    ThreadView, To, Update, Write,
+    ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, FieldError, Fingerprint,
+    Interrupt, IntoCommand, Limits, Migrated, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem,
+    Problems, RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView,
+    StoredUpdate, ThreadId, ThreadView, To, Update, Write,
 };
 pub use statewright_engine_macros::{Route, State};
 pub use step::Step;

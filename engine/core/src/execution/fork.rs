@@ -36,6 +36,7 @@ impl Execution {
             failure: Failure::permanent("SW-X224", panic_text(panic.as_ref())),
         })??;
         self.origin = Some(origin);
+        self.unwritten = false;
         self.outbox.clear();
         // Nothing may refer to entries of the other journal any more.
         self.writer = Writer {

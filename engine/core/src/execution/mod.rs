@@ -16,6 +16,7 @@
 //!
 //! Entries to persist are handed out at once; everything that depends on them waits until they are durable.
 
+mod adopt;
 mod advance;
 mod commit;
 mod crashes;
@@ -26,6 +27,7 @@ mod handlers;
 mod joins;
 mod lanes;
 mod outbox;
+mod past;
 mod recover;
 mod replay;
 mod retry;
@@ -33,6 +35,7 @@ mod slot;
 mod stand;
 mod steps;
 mod types;
+mod versions;
 mod view;
 mod writer;
 
@@ -89,6 +92,12 @@ pub struct Execution {
     draining: bool,
     /// Whether the drive only delivers what is left in the outbox.
     errand: bool,
+    /// What differs, if another version of the graph or of the state wrote the thread.
+    migrated: Option<String>,
+    /// Whether such a thread is still as that version left it.
+    unwritten: bool,
+    /// Whether the snapshot that is being written holds what entries hold in other numbers.
+    rewriting: bool,
     /// Whether a drive began, in this process or an earlier one, and nothing says how it ended.
     driven: bool,
     back_offs: BackOffs,
@@ -147,6 +156,9 @@ impl Execution {
             driving: false,
             draining: false,
             errand: false,
+            migrated: None,
+            unwritten: false,
+            rewriting: false,
             driven: false,
             back_offs: BackOffs::default(),
             lanes,
@@ -197,6 +209,10 @@ impl Execution {
     /// [`Refused`] when the thread's state does not allow it; nothing has changed then. Reports about executions that
     /// were superseded are not errors: they are fenced, silently.
     pub fn handle(&mut self, now_ms: u64, event: Event) -> Result<(), Refused> {
+        let changes = !matches!(event, Event::Persisted { .. } | Event::TimerFired | Event::Drain);
+        if self.unwritten && changes {
+            return self.handle_adopted(now_ms, event);
+        }
         match event {
             Event::Start { run, input } => self.start(now_ms, run, input),
             Event::Resume => self.resume(now_ms),

@@ -182,7 +182,7 @@ impl Execution {
         let bytes = match journal::encode(&body) {
             Ok(bytes) => bytes,
             // A state too large for one entry is still safe in its records: they are replayed instead.
-            Err(FrameError::Oversize { .. }) if !self_contained => return Ok(()),
+            Err(FrameError::Oversize { .. }) if !self_contained && !self.rewriting => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let seq = self.writer.push(EntryKind::Snapshot, bytes);
@@ -202,11 +202,11 @@ impl Execution {
             Progress::Handled(failure) => SlotState::Handled(failure.as_ref().clone()),
             Progress::BackingOff(wait) => back_off(wait),
             Progress::Waiting(open) => waiting_image(open),
-            Progress::Finished { seq, .. } if *seq > 0 => {
+            Progress::Finished { seq, .. } if *seq > 0 && !self.rewriting => {
                 SlotState::Finished { seq: *seq, update: None, route: None }
             }
-            Progress::Finished { update, decision, .. } => SlotState::Finished {
-                seq: 0,
+            Progress::Finished { update, decision, seq } => SlotState::Finished {
+                seq: *seq,
                 update: Some(ByteBuf::from(self.cell.encode(update)?)),
                 route: decision.as_ref().map(|decision| writer::stored_route(decision, true)).transpose()?,
             },
@@ -215,7 +215,7 @@ impl Execution {
             slot.input.encode().map_err(|reason| FrameError::Malformed { reason })?.map(ByteBuf::from);
         let answers = slot.answers.clone();
         let steps = slot.steps.image();
-        let held = matches!(slot.progress, Progress::Finished { seq, .. } if seq > 0);
+        let held = matches!(slot.progress, Progress::Finished { seq, .. } if seq > 0 && !self.rewriting);
         let posts = if held { Vec::new() } else { slot.posts.clone() };
         let tries = slot.tries.as_deref().copied();
         let (node, attempts, critique) = (slot.node, slot.attempts, slot.critique.clone());

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::graph::{Plan, PlanNode};
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
-    self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, Record,
+    self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, Record, Shape,
     StoredChannel, StoredPost,
 };
 use crate::payload::Payload;
@@ -89,6 +89,7 @@ pub(super) fn node_table(plan: &Plan) -> NodeTable {
                 reducer: channel.reducer.name().to_owned(),
             })
             .collect(),
+        shape: Some(plan.shape()),
     }
 }
 
@@ -166,6 +167,8 @@ pub(super) struct HotTable<'a> {
     state: &'a str,
     #[serde(rename = "c", serialize_with = "channels")]
     channels: &'a [Channel],
+    #[serde(rename = "e")]
+    shape: Shape,
 }
 
 impl<'a> HotTable<'a> {
@@ -177,6 +180,7 @@ impl<'a> HotTable<'a> {
             nodes: &plan.nodes,
             state: schema.name,
             channels: schema.channels,
+            shape: plan.shape(),
         }
     }
 }

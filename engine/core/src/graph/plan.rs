@@ -116,6 +116,8 @@ impl std::fmt::Debug for PlanBranch {
 pub struct PlanNode {
     /// The name that ties stored data to it.
     pub name: Arc<str>,
+    /// The names that it had in earlier versions of the graph.
+    pub formerly: Vec<Arc<str>>,
     /// Unconditional edges.
     pub direct: Vec<EdgeIx>,
     /// The variants of the route that its code returns.
@@ -178,6 +180,7 @@ impl Plan {
         for spec in &topology.nodes {
             plan.nodes.push(PlanNode {
                 name: spec.name.clone(),
+                formerly: spec.formerly.clone(),
                 direct: Vec::new(),
                 route: Vec::new(),
                 branches: Vec::new(),

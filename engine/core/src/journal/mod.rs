@@ -6,6 +6,7 @@
 mod frame;
 mod post;
 mod record;
+mod shape;
 mod snapshot;
 mod step;
 
@@ -15,6 +16,7 @@ pub use record::{
     Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,
     JoinEvent, NodeTable, Opened, Planned, Record, StoredChannel, StoredInterrupt,
 };
+pub use shape::{Shape, StoredEdge, StoredGate, StoredJoin};
 pub use snapshot::{
     GateImage, JoinImage, Origin, ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage,
 };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::post::StoredPost;
+use super::shape::Shape;
 use super::step::StoredStep;
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId};
@@ -228,6 +229,9 @@ pub struct NodeTable {
     /// The channels, by number.
     #[serde(rename = "c")]
     pub channels: Vec<StoredChannel>,
+    /// What the other numbers mean; absent in the earliest journals, which only the same graph can take up.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
 }
 
 /// A channel as it was when it was written.
