@@ -37,7 +37,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | of a field: `#[state(renamed_from = "old", since = 2)]` | what was written to `old` is written here |
 /// | of a field: `#[state(default = value, since = 2)]` | threads without the field hold `value`, not the struct's default |
 /// | of a field: `#[state(reducer_changed, since = 2)]` | they are folded by the present reducer |
-/// | of the struct: `#[state(dropped = "old", since = 2)]` | what was written to `old` is forgotten |
+/// | of the struct: `#[state(dropped("old", "older"))]` | what was written to these fields is forgotten |
 /// | of the struct: `#[state(migrate = function)]` | whatever `fn(StoredUpdate, from: u32) -> Migrated` makes of them |
 ///
 /// The struct itself derives `Clone` and

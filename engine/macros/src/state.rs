@@ -72,6 +72,7 @@ impl Parts {
         if let Some(span) = declared.default_span().filter(|_| grows) {
             return Err(Error::new(span, "a field that grows begins empty; leave the default away"));
         }
+        versions.refuse_dropped(ident, &label)?;
         let (changes, older) = versions.of_field(krate, ident, &label, declared)?;
         self.changes.extend(changes);
         self.begin_older.extend(older);

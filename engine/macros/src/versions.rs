@@ -4,7 +4,8 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::meta::ParseNestedMeta;
-use syn::{Attribute, Error, Expr, Lit, LitInt, LitStr, Path, Result};
+use syn::parse::Parse;
+use syn::{Attribute, Error, Expr, Lit, LitInt, LitStr, Path, Result, Token};
 
 /// A change, and the version since which it is so.
 struct Since<T> {
@@ -16,7 +17,7 @@ struct Since<T> {
 /// What the struct says.
 pub(crate) struct Versions {
     version: u32,
-    dropped: Vec<Since<String>>,
+    dropped: Vec<LitStr>,
     migrate: Option<Path>,
 }
 
@@ -89,39 +90,35 @@ impl Versions {
     pub(crate) fn of(attrs: &[Attribute]) -> Result<Self> {
         let mut found = Self { version: 1, dropped: Vec::new(), migrate: None };
         for attribute in attrs.iter().filter(|attribute| attribute.path().is_ident("state")) {
-            let (mut dropped, mut since) = (None::<LitStr>, None::<LitInt>);
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("version") {
                     found.version = meta.value()?.parse::<LitInt>()?.base10_parse()?;
                 } else if meta.path.is_ident("migrate") {
                     found.migrate = Some(meta.value()?.parse()?);
                 } else if meta.path.is_ident("dropped") {
-                    dropped = Some(meta.value()?.parse()?);
-                } else if meta.path.is_ident("since") {
-                    since = Some(meta.value()?.parse()?);
+                    let names;
+                    syn::parenthesized!(names in meta.input);
+                    found.dropped.extend(names.parse_terminated(<LitStr as Parse>::parse, Token![,])?);
                 } else {
-                    return Err(meta.error(
-                        "expected `version = N`, `dropped = \"field\", since = N` or `migrate = function`",
-                    ));
+                    return Err(
+                        meta.error("expected `version = N`, `dropped(\"field\", …)` or `migrate = function`")
+                    );
                 }
                 Ok(())
             })?;
-            match (dropped, since) {
-                (None, None) => {}
-                (Some(name), Some(since)) => {
-                    let span = since.span();
-                    found.dropped.push(Since { what: name.value(), since: since.base10_parse()?, span });
-                }
-                _ => {
-                    return Err(Error::new_spanned(
-                        attribute,
-                        "say since which version the field is dropped, as in `#[state(dropped = \"mood\", since = 2)]`",
-                    ));
-                }
-            }
         }
-        found.dropped.iter().try_for_each(|drop| found.check(drop))?;
         Ok(found)
+    }
+
+    /// Refuses a field that is dropped and there: it would be emptied of all that was written in earlier versions.
+    pub(crate) fn refuse_dropped(&self, ident: &Ident, label: &str) -> Result<()> {
+        if self.dropped.iter().all(|name| name.value() != label) {
+            return Ok(());
+        }
+        Err(Error::new_spanned(
+            ident,
+            "this field is listed as dropped; if a new one took its name, remove the old values by `migrate = function`",
+        ))
     }
 
     /// A change belongs to a version after the first and up to the present one.
@@ -175,9 +172,11 @@ impl Versions {
         Ok((changes, older))
     }
 
-    /// The list of dropped fields, as items of the list of changes.
+    /// The list of dropped fields, as items of the list of changes. Since which version they are gone does not matter:
+    /// no later one writes them.
     pub(crate) fn dropped(&self, krate: &TokenStream) -> impl Iterator<Item = TokenStream> {
-        self.dropped.iter().map(move |Since { what: name, since, .. }| {
+        let since = self.version;
+        self.dropped.iter().map(move |name| {
             quote! {
                 #krate::FieldChange { since: #since, kind: #krate::FieldChangeKind::Dropped { name: #name } }
             }

@@ -144,7 +144,7 @@ fn of_record(
 fn of_snapshot(entry: &Entry, names: &mut Vec<String>) -> Result<Checkpoint, RunError> {
     let unreadable = |error| RecoverError::Entry { seq: entry.seq, error };
     let body: SnapshotBody = decode(&entry.bytes).map_err(unreadable)?;
-    *names = body.table.nodes;
+    *names = body.table.nodes.clone();
     Ok(Checkpoint {
         seq: entry.seq,
         at_ms: body.at_ms,

@@ -25,14 +25,13 @@ use super::versions::Author;
 use super::{Event, Execution, Refused};
 use crate::graph::{JoinMode, Plan, PlanVariant};
 use crate::ids::{EdgeIx, NodeIx};
-use crate::journal::{Critique, Crossing, GateImage, JoinImage, Shape, StoredEdge};
+use crate::journal::{Critique, Crossing, GateImage, JoinImage, StoredEdge};
 
 /// How to say things of another version in the present graph.
 struct Translation<'a> {
     author: &'a Author,
     present: &'a Plan,
     nodes: Vec<Option<NodeIx>>,
-    shape: Shape,
     /// What cannot be said.
     wrong: Vec<String>,
 }
@@ -107,7 +106,7 @@ impl<'a> Translation<'a> {
             known.extend(names.map(|name| (&**name, NodeIx(place as u32))));
         }
         let nodes = author.table.nodes.iter().map(|name| known.get(name.as_str()).copied()).collect();
-        Self { author, present, nodes, shape: present.shape(), wrong: Vec::new() }
+        Self { author, present, nodes, wrong: Vec::new() }
     }
 
     fn node(&self, node: NodeIx) -> Option<NodeIx> {
@@ -257,7 +256,8 @@ impl<'a> Translation<'a> {
                 && now.label == stored.label
                 && now.on_error == stored.on_error
         };
-        self.shape.edges.iter().position(same).map(|place| EdgeIx(place as u32))
+        let shape = self.present.table.shape.as_ref()?;
+        shape.edges.iter().position(same).map(|place| EdgeIx(place as u32))
     }
 
     fn exhausted(&mut self, edge: EdgeIx) -> Option<EdgeIx> {

@@ -9,7 +9,7 @@ use serde_bytes::{ByteBuf, Bytes};
 use super::advance::{self, Counters, panic_text};
 use super::slot::{Progress, Slot};
 use super::types::{Asking, EntryKind, Journaling, Notice, Observe, Outcome, Refused, Status};
-use super::writer::{self, HotBody, HotCommit, HotOpened, HotTable};
+use super::writer::{self, HotBody, HotCommit, HotOpened};
 use super::{Execution, Gated};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
@@ -52,7 +52,7 @@ impl Execution {
         let superstep = self.superstep + 1;
         if self.journals() {
             let commit = HotCommit::new(superstep, &self.advance);
-            let table = HotTable::new(&self.plan);
+            let table = self.plan.table.as_ref();
             let body = HotBody::Opened(HotOpened { run: &run, input: Bytes::new(&bytes), table, commit });
             let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
             self.writer.push(EntryKind::Record, bytes);
@@ -119,7 +119,7 @@ impl Execution {
                 // Somebody wants it tried again: with everything that its policy allows.
                 Progress::Failed(_) if !keeps_failed => {
                     slot.progress = Progress::Ready;
-                    slot.tries = None;
+                    slot.grant_anew();
                 }
                 _ => {}
             }
@@ -153,7 +153,7 @@ impl Execution {
         let seq = if self.journals() { self.writer.next_seq } else { 0 };
         let index = activation.index as usize;
         self.slots[index].progress = Progress::Finished { update, decision, seq };
-        self.slots[index].steps.clear();
+        self.slots[index].drop_steps();
         self.leave_running(activation.index);
         let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
         let committed = complete.then(|| self.try_commit());

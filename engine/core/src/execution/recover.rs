@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 use super::advance::Counters;
 use super::gates::Gates;
 use super::joins::Joins;
-use super::slot::{BackOff, Progress, Question, Slot};
+use super::slot::{BackOff, Extra, Progress, Question, Slot};
 use super::types::{Entry, EntryKind, Options};
 use super::versions::{self, Author};
 use super::{Execution, outbox, steps};
@@ -412,8 +412,8 @@ impl Execution {
             countable(at, tries.waited_ms.max(u64::from(counted) << 32))?;
         }
         let SlotImage { node, critique, attempts, answers, tries, .. } = image;
-        let tries = tries.map(Box::new);
-        Ok(Slot { node, input, critique, attempts, progress, answers, steps, posts, tries, waited: None })
+        let extra = Some(Box::new(Extra { answers, steps, posts, tries, waited: None }));
+        Ok(Slot { node, input, critique, attempts, progress, extra })
     }
 }
 

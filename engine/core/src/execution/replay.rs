@@ -21,8 +21,10 @@ impl Execution {
                 let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
                 let slot = self.slot_mut(seq, index)?;
                 slot.attempts = attempt;
-                slot.steps.clear();
-                slot.posts = posts;
+                slot.drop_steps();
+                if !posts.is_empty() {
+                    slot.extra_mut().posts = posts;
+                }
                 slot.progress =
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
@@ -57,7 +59,7 @@ impl Execution {
                 self.replay_rejected(seq, attempt, &interrupt, &reason)
             }
             Body::Step { index, step, .. } | Body::Settled { index, step } => {
-                self.slot_mut(seq, index)?.steps.keep(step, seq);
+                self.slot_mut(seq, index)?.extra_mut().steps.keep(step, seq);
                 Ok(())
             }
             Body::Delivered { id } => {
@@ -110,7 +112,7 @@ impl Execution {
     ) -> Result<(), RecoverError> {
         countable(seq, u64::from(attempt) << 32)?;
         for slot in &mut self.slots {
-            let answered = slot.answers.iter().find(|(asked, _)| asked.id == interrupt);
+            let answered = slot.extra().answers.iter().find(|(asked, _)| asked.id == interrupt);
             if let Some(name) = answered.map(|(asked, _)| asked.name.clone()) {
                 slot.attempts = attempt;
                 slot.reject_answer(&name, reason);

@@ -11,6 +11,7 @@ use super::Execution;
 use super::advance::Counters;
 use super::lanes::Lanes;
 use super::recover::{RecoverError, Recovery, read};
+use super::slot::Slot;
 use super::types::Entry;
 use crate::cell::{StateCell, UpdateValue};
 use crate::channel::Reducer;
@@ -137,7 +138,7 @@ fn channels(
             Whereabouts::Dropped => None,
             Whereabouts::Lost => {
                 wrong.push(format!(
-                    "the field `{name}` is gone (declare `#[state(renamed_from = \"{name}\", since = N)]` on its successor, or `#[state(dropped = \"{name}\", since = N)]` on the struct)"
+                    "the field `{name}` is gone (declare `#[state(renamed_from = \"{name}\", since = N)]` on its successor, or `#[state(dropped(\"{name}\"))]` on the struct, and raise its version)"
                 ));
                 None
             }
@@ -256,10 +257,11 @@ impl Recovery {
             self.follow(body.fingerprint, body.state_version, &body.table)?;
             // Steps are known by name, whatever the version, and their entries may lie before the tail.
             body.slots.iter_mut().for_each(|slot| slot.steps.clear());
-            let steps: Vec<_> = self.execution.slots.drain(..).map(|slot| slot.steps).collect();
+            let steps = |slot: Slot| slot.extra.map(|extra| extra.steps).unwrap_or_default();
+            let steps: Vec<_> = self.execution.slots.drain(..).map(steps).collect();
             self.execution.load_standing(entry.seq, body, &[])?;
             for (slot, steps) in self.execution.slots.iter_mut().zip(steps) {
-                slot.steps = steps;
+                slot.extra_mut().steps = steps;
             }
         }
         Ok(())

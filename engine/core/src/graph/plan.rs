@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::reach::{self, NodeSet};
 use super::{BranchSpec, Decide, FIRST_BLAMED, GateRule, JoinMode, SourceSpec, Topology};
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
+use crate::journal::NodeTable;
 use crate::policy::NodePolicy;
 use crate::route::{VariantWiring, Wire};
 use crate::state::StateSchema;
@@ -164,6 +165,8 @@ pub struct Plan {
     pub joins: Vec<PlanJoin>,
     /// The edges taken at the start of a run.
     pub start: Vec<EdgeIx>,
+    /// The names behind the numbers, as they are written down.
+    pub table: Arc<NodeTable>,
 }
 
 impl Plan {
@@ -176,6 +179,7 @@ impl Plan {
             edges: Vec::new(),
             joins: Vec::new(),
             start: Vec::new(),
+            table: Arc::new(NodeTable::of(topology)),
         };
         for spec in &topology.nodes {
             plan.nodes.push(PlanNode {
@@ -219,6 +223,8 @@ impl Plan {
         plan.add_deferred(topology);
         reach::compile(&mut plan);
         plan.fingerprint = plan.compute_fingerprint();
+        let shape = plan.shape();
+        Arc::make_mut(&mut plan.table).shape = Some(shape);
         plan
     }
 

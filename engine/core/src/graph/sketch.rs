@@ -56,6 +56,7 @@ impl Plan {
             edges: Vec::with_capacity(shape.edges.len()),
             joins: Vec::new(),
             start: Vec::new(),
+            table: Arc::new(table.clone()),
         };
         for (place, edge) in shape.edges.iter().enumerate() {
             plan.sketch_edge(EdgeIx(place as u32), edge)?;

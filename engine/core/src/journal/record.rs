@@ -9,7 +9,9 @@ use serde_bytes::ByteBuf;
 use super::post::StoredPost;
 use super::shape::Shape;
 use super::step::StoredStep;
+use crate::channel::Channel;
 use crate::failure::Failure;
+use crate::graph::Topology;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId};
 use crate::policy::Retry;
 
@@ -232,6 +234,25 @@ pub struct NodeTable {
     /// What the other numbers mean; absent in the earliest journals, which only the same graph can take up.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Shape>,
+}
+
+impl NodeTable {
+    /// The table of a graph whose edges are not known yet.
+    pub(crate) fn of(topology: &Topology) -> Self {
+        let stored = |channel: &Channel| StoredChannel {
+            name: channel.name.to_owned(),
+            reducer: channel.reducer.name().to_owned(),
+        };
+        let schema = topology.schema;
+        Self {
+            graph: topology.name.to_string(),
+            flags: 0,
+            nodes: topology.nodes.iter().map(|node| node.name.to_string()).collect(),
+            state: schema.name.to_owned(),
+            channels: schema.channels.iter().map(stored).collect(),
+            shape: None,
+        }
+    }
 }
 
 /// A channel as it was when it was written.

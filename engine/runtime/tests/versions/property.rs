@@ -29,9 +29,7 @@ mod new {
     use super::*;
 
     #[derive(State, Clone, Debug, Default, PartialEq)]
-    #[state(version = 4)]
-    #[state(dropped = "scrap", since = 3)]
-    #[state(dropped = "junk", since = 4)]
+    #[state(version = 4, dropped("scrap", "junk"))]
     pub(crate) struct Ledger {
         #[reduce(sum)]
         #[state(renamed_from = "total", since = 2)]

@@ -28,8 +28,7 @@ mod v2 {
     use super::*;
 
     #[derive(State, Clone, Debug, Default, PartialEq)]
-    #[state(version = 2)]
-    #[state(dropped = "mood", since = 2)]
+    #[state(version = 2, dropped("mood"))]
     pub(crate) struct Draft {
         #[state(default = "en", since = 2)]
         pub(crate) language: String,
@@ -60,8 +59,7 @@ mod v3 {
     }
 
     #[derive(State, Clone, Debug, Default, PartialEq)]
-    #[state(version = 3, migrate = upgrade)]
-    #[state(dropped = "mood", since = 2)]
+    #[state(version = 3, dropped("mood"), migrate = upgrade)]
     pub(crate) struct Draft {
         #[reduce(append)]
         #[state(renamed_from = "notes", since = 3)]
@@ -300,8 +298,7 @@ mod refolded {
     use super::*;
 
     #[derive(State, Clone, Debug, Default, PartialEq)]
-    #[state(version = 2)]
-    #[state(dropped = "mood", since = 2)]
+    #[state(version = 2, dropped("mood"))]
     pub(crate) struct Draft {
         pub(crate) topic: String,
         #[reduce(max)]
@@ -334,8 +331,7 @@ mod turned {
     use super::*;
 
     #[derive(State, Clone, Debug, Default, PartialEq)]
-    #[state(version = 2, migrate = lists)]
-    #[state(dropped = "mood", since = 2)]
+    #[state(version = 2, dropped("mood"), migrate = lists)]
     pub(crate) struct Draft {
         #[reduce(append)]
         #[state(reducer_changed, since = 2)]
