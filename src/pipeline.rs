@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use statewright_engine_runtime::{
     Checkpointer, Durability, Events, Graph, Interrupt, Outcome, Plan, Problems, RunControl, RunError, RunId,
-    Runner, Status, ThreadId,
+    Runner, Status, ThreadCheck, ThreadId,
 };
 use statewright_graphs::{Pipeline, Report, Services};
 
@@ -33,6 +33,13 @@ pub(crate) trait OpenGraph: Send + Sync {
         store: Arc<dyn Checkpointer>,
         thread: ThreadId,
     ) -> BoxFuture<'_, Result<Standing, RunError>>;
+
+    /// What this build makes of a stored thread.
+    fn check(
+        &self,
+        store: Arc<dyn Checkpointer>,
+        thread: ThreadId,
+    ) -> BoxFuture<'_, Result<ThreadCheck, RunError>>;
 }
 
 /// What is to be done to which thread.
@@ -147,5 +154,14 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
             Ok(Standing { status: found.status, run: found.run, interrupts: found.interrupts, report })
         };
         load.boxed()
+    }
+
+    fn check(
+        &self,
+        store: Arc<dyn Checkpointer>,
+        thread: ThreadId,
+    ) -> BoxFuture<'_, Result<ThreadCheck, RunError>> {
+        let runner = Runner::new(self.graph.clone()).shared_checkpointer(store);
+        async move { runner.check(thread).await }.boxed()
     }
 }

@@ -3,6 +3,7 @@
 #![doc = include_str!("json.md")]
 
 mod args;
+mod check_runs;
 mod db;
 mod doctor;
 mod drive;
@@ -40,6 +41,8 @@ pub(crate) enum Exit {
     Paused = 3,
     /// Stopped before its end; `resume` goes on.
     Resumable = 4,
+    /// Stored runs that this build cannot take up.
+    Blocked = 100,
     /// A second Ctrl-C.
     Interrupted = 130,
 }
@@ -114,6 +117,7 @@ async fn dispatch(shell: &Shell<'_>, command: Command) -> Result<Exit, CliError>
             RunsCommand::Cancel(args) => runs::cancel(shell, &args).await,
         },
         Command::Db { command } => db::db(shell, command).await,
+        Command::CheckRuns(args) => check_runs::check_runs(shell, &args).await,
         Command::Graph(args) => graph::graph(shell, &args).await,
         Command::Explain(args) => explain::explain(shell, &args),
         Command::Doctor(args) => doctor::doctor(shell, &args).await,

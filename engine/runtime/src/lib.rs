@@ -10,6 +10,7 @@
 extern crate self as statewright_engine_runtime;
 
 mod builder;
+mod check;
 mod checkpointer;
 mod context;
 mod control;
@@ -34,6 +35,7 @@ mod step;
 mod timers;
 
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
+pub use check::{Compatibility, ThreadCheck};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
 pub use control::RunControl;

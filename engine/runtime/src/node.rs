@@ -38,6 +38,9 @@ pub(crate) trait ErasedNode<S>: Send + Sync {
         input: &Payload,
         activation: Arc<Activation>,
     ) -> BoxFuture<'static, NodeOutput>;
+
+    /// Whether it can read this input.
+    fn accepts(&self, input: &Payload) -> Result<(), String>;
 }
 
 fn erase<S: State, O: IntoCommand<S>>(output: O) -> (UpdateValue, Option<Decision>) {
@@ -45,7 +48,7 @@ fn erase<S: State, O: IntoCommand<S>>(output: O) -> (UpdateValue, Option<Decisio
     (UpdateValue::live(command.update), command.route.decide())
 }
 
-fn unreadable(node: &str, reason: &str) -> NodeError {
+pub(crate) fn unreadable(node: &str, reason: &str) -> NodeError {
     NodeError::permanent(format!(
         "the input of `{node}` cannot be read: {reason}; the payload's type must be the one it was sent with"
     ))
@@ -82,6 +85,10 @@ where
         let future = (self.function)(Ctx { state, input, activation });
         Box::pin(async move { future.await.map(erase) })
     }
+
+    fn accepts(&self, input: &Payload) -> Result<(), String> {
+        input.read::<I>().map(drop)
+    }
 }
 
 /// A struct.
@@ -103,5 +110,9 @@ impl<S: State, N: Node<S>> ErasedNode<S> for StructNode<N> {
         };
         let node = self.0.clone();
         Box::pin(async move { node.run(Ctx { state, input, activation }).await.map(erase) })
+    }
+
+    fn accepts(&self, input: &Payload) -> Result<(), String> {
+        input.read::<N::In>().map(drop)
     }
 }

@@ -205,7 +205,7 @@ impl<S: State> Runner<S> {
         Options { journaling, limits: self.limits, observe }
     }
 
-    async fn recover(&self, thread: &ThreadId, options: Options) -> Result<Execution, RunError> {
+    pub(crate) async fn recover(&self, thread: &ThreadId, options: Options) -> Result<Execution, RunError> {
         let store = self.checkpointer.as_ref().ok_or(RunError::NoCheckpointer)?;
         let snapshot = store.latest_snapshot(thread).await?;
         let cell = Box::new(TypedCell::<S>::new());

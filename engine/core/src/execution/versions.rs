@@ -16,9 +16,10 @@ use super::types::Entry;
 use crate::cell::{StateCell, UpdateValue};
 use crate::channel::Reducer;
 use crate::graph::Plan;
-use crate::ids::{Fingerprint, Seq};
+use crate::ids::{Fingerprint, NodeIx, Seq};
 use crate::journal::{Body, NodeTable, Record, ReferenceList, Shape, SnapshotBody};
 use crate::migration::{FieldChangeKind, Whereabouts, whereabouts};
+use crate::payload::Payload;
 
 /// The version of the graph that wrote what is being read, if it is not the present one.
 #[derive(Debug)]
@@ -298,5 +299,10 @@ impl Execution {
     /// What an earlier version of the graph or of the state left, and what differs: nothing if the present one wrote it.
     pub fn migrated(&self) -> Option<&str> {
         self.migrated.as_deref()
+    }
+
+    /// The inputs of activations that have not ended yet.
+    pub fn open_inputs(&self) -> impl Iterator<Item = (NodeIx, &Payload)> {
+        self.slots.iter().filter(|slot| !slot.is_finished()).map(|slot| (slot.node, &slot.input))
     }
 }
