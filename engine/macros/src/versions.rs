@@ -128,7 +128,9 @@ impl Versions {
         }
         let words = match self.version {
             0 | 1 => "a change needs a later version; raise `#[state(version = N)]` on the struct".to_owned(),
-            version => format!("changes come with the versions 2 to {version} of this struct"),
+            version => format!(
+                "this struct has the versions 1 to {version}, and a change comes with one after the first"
+            ),
         };
         Err(Error::new(change.span, words))
     }

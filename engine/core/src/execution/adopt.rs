@@ -100,12 +100,17 @@ impl Execution {
 
 impl<'a> Translation<'a> {
     fn new(author: &'a Author, present: &'a Plan) -> Self {
-        let mut known: HashMap<&str, NodeIx> = HashMap::new();
+        let table = &author.table.nodes;
+        let stored: HashMap<&str, usize> =
+            table.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
+        let mut nodes = vec![None; table.len()];
         for (place, node) in present.nodes.iter().enumerate() {
-            let names = std::iter::once(&node.name).chain(&node.formerly);
-            known.extend(names.map(|name| (&**name, NodeIx(place as u32))));
+            // A version that had a node of the present name did not have it under a former one.
+            let mut names = std::iter::once(&node.name).chain(&node.formerly);
+            if let Some(known) = names.find_map(|name| stored.get(&**name)) {
+                nodes[*known] = Some(NodeIx(place as u32));
+            }
         }
-        let nodes = author.table.nodes.iter().map(|name| known.get(name.as_str()).copied()).collect();
         Self { author, present, nodes, wrong: Vec::new() }
     }
 

@@ -413,3 +413,94 @@ async fn an_old_build_takes_a_thread_back_where_it_knows_the_way() {
     let report = answer(&runner(&first(), &store, u64::MAX)).await.unwrap();
     assert_eq!(report.finished().unwrap().trace, ["in", "write", "check", "send"]);
 }
+
+#[derive(Route)]
+enum Numbers {
+    #[each]
+    Part(Vec<u32>),
+}
+
+#[derive(Route)]
+enum Words {
+    #[each]
+    Part(Vec<String>),
+}
+
+/// A fan-out of which each part asks.
+macro_rules! fan_out {
+    ($route:ident, $edges:ident, $item:ty, $parts:expr) => {{
+        let mut g = builder();
+        let split = g.func("split", async |ctx: Ctx<Log>| Ok((ran(&ctx), $route::Part($parts))));
+        let part = g.func("part", async |ctx: Ctx<Log, $item>| {
+            ctx.ask::<bool, _>("go on", "go on?").await;
+            Ok(Log::update().trace(ctx.input.to_string()))
+        });
+        g.start(split);
+        g.route(split, $edges { part: part.to() });
+        g.end(part);
+        g.build().unwrap()
+    }};
+}
+
+#[tokio::test]
+async fn a_check_says_what_a_resume_would_and_reads_the_inputs_of_open_nodes() {
+    let numbers = fan_out!(Numbers, NumbersEdges, u32, vec![7, 8]);
+    let store = waiting(&numbers, u64::MAX).await;
+    let before = entries(&store);
+    let found = runner(&numbers, &store, u64::MAX).check("t").await.unwrap();
+    assert_eq!((found.compatibility, found.in_flight), (Compatibility::Safe, true));
+
+    let words = fan_out!(Words, WordsEdges, String, vec!["a".to_owned()]);
+    let found = runner(&words, &store, u64::MAX).check("t").await.unwrap();
+    let Compatibility::Blocked { code, reason } = found.compatibility else { panic!("{found:?}") };
+    assert_eq!(code, "SW-X233");
+    assert!(
+        reason.contains("the input of `part` cannot be read") && reason.contains("drain it once"),
+        "{reason}"
+    );
+
+    let found = runner(&first(), &store, u64::MAX).check("t").await.unwrap();
+    assert!(
+        matches!(&found.compatibility, Compatibility::Blocked { code, .. } if code == "SW-X263"),
+        "{found:?}"
+    );
+    assert_eq!(entries(&store), before, "a check writes nothing");
+
+    let store = waiting(&first(), u64::MAX).await;
+    let mut g = builder();
+    let check = asking(&mut g, "check");
+    chain(&mut g, &[check]);
+    let second = runner(&g.build().unwrap(), &store, u64::MAX);
+    let found = second.check("t").await.unwrap();
+    let differences = "the node `write` is gone, the node `send` is gone".to_owned();
+    assert_eq!(found.compatibility, Compatibility::Migratable { differences });
+    answer(&second).await.unwrap();
+    let found = second.check("t").await.unwrap();
+    assert_eq!((found.compatibility, found.in_flight), (Compatibility::Safe, false));
+    let nobody = second.check("nobody").await.unwrap();
+    assert_eq!((nobody.run, nobody.in_flight), (None, false));
+}
+
+#[tokio::test]
+async fn a_failure_on_its_way_to_a_handler_needs_one() {
+    let graph = |handled: bool| {
+        let mut g = builder();
+        let split = node(&mut g, "split");
+        let fails = g
+            .func("fails", async |_: Ctx<Log>| Err::<LogUpdate, _>(NodeError::permanent("the line is dead")));
+        let slow = asking(&mut g, "slow");
+        g.start(split);
+        g.edge(split, fails);
+        g.edge(split, slow);
+        g.end(fails);
+        g.end(slow);
+        if handled {
+            let mends = g.func("mends", async |ctx: Ctx<Log, NodeFailure>| Ok(ran(&ctx)));
+            g.on_error(fails, mends);
+            g.end(mends);
+        }
+        g.build().unwrap()
+    };
+    let error = refused(&graph(true), &graph(false)).await;
+    assert!(error.contains("`fails` has failed, and its error handler is gone"), "{error}");
+}
