@@ -29,9 +29,11 @@ mod misfit;
 mod node;
 mod outbox;
 mod question;
+mod reading;
 mod runner;
 mod sealed;
 mod step;
+mod subgraph;
 mod timers;
 
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
@@ -50,6 +52,7 @@ pub use memory::MemoryCheckpointer;
 pub use node::Node;
 pub use outbox::Delivery;
 pub use question::{Pose, Question};
+pub use reading::read_entries;
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 pub use sealed::{SealError, Sealed, Sealer};
 /// What the derive macros name. Not for use by hand: it may change in any release.

@@ -137,6 +137,9 @@ impl<'a> Translation<'a> {
             return self.refuse(gone);
         };
         let (there, was) = (&self.present.nodes[node.index()], slot.node);
+        if slot.child.is_some() && there.child.is_none() {
+            self.refuse(format!("the graph inside the node `{name}`, in which the run stands, is gone"));
+        }
         match &mut slot.progress {
             Progress::Finished { decision: Some(decision), .. } => {
                 match self.variant(was, None, decision.variant, &there.route) {

@@ -9,7 +9,7 @@ use super::gates::Gates;
 use super::joins::Joins;
 use super::slot::{BackOff, Extra, Progress, Question, Slot};
 use super::types::{Entry, EntryKind, Options};
-use super::versions::{self, Author};
+use super::versions::{self, Author, same_graph};
 use super::{Execution, outbox, steps};
 use crate::cell::{CellError, StateCell, UpdateValue};
 use crate::failure::Failure;
@@ -159,7 +159,7 @@ impl Recovery {
         options: Options,
         latest_snapshot: Option<&Entry>,
     ) -> Result<Self, RecoverError> {
-        let snapshot_bytes = latest_snapshot.map_or(0, |entry| entry.bytes.len() as u64);
+        let snapshot_bytes = latest_snapshot.map_or(0, stored_bytes);
         let execution = Execution::new(plan.clone(), cell, options);
         let mut recovery = Self { execution, present: plan, author: None, snapshot: None, snapshot_bytes };
         if let Some(entry) = latest_snapshot {
@@ -167,6 +167,8 @@ impl Recovery {
             recovery.follow(body.fingerprint, body.state_version, &body.table)?;
             recovery.execution.cell.begin_older(body.state_version);
             countable(entry.seq, entry.seq.max(body.superstep))?;
+            recovery.execution.writer.values.load(entry.seq, &body.known)?;
+            recovery.execution.writer.values.learn(entry);
             recovery.snapshot = Some((entry.seq, Box::new(body)));
         }
         Ok(recovery)
@@ -220,6 +222,7 @@ impl Recovery {
             }
             next += 1;
             self.execution.writer.next_seq = next;
+            self.execution.writer.values.learn(entry);
             match entry.kind {
                 EntryKind::Snapshot => self.pass_snapshot(entry)?,
                 EntryKind::Record => self.replay(entry)?,
@@ -238,6 +241,7 @@ impl Recovery {
             })?;
         }
         execution.note_end();
+        execution.settle_nested();
         Ok(execution)
     }
 
@@ -248,28 +252,32 @@ impl Recovery {
             if self.execution.run.is_none() {
                 self.execution.cell.begin_older(record.state_version);
             }
-        } else if record.fingerprint != self.execution.plan.fingerprint {
-            return Err(RecoverError::OtherGraph {
-                graph: self.present.name.to_string(),
-                stored: record.fingerprint,
-                present: self.present.fingerprint,
-                differences: "a record in the middle of it has another fingerprint".to_owned(),
-            });
+        } else {
+            same_graph(&self.execution.plan, record.fingerprint, None)?;
         }
+        self.has_inner(&record.body)?;
         let execution = &mut self.execution;
         versions::migrate_record(execution.cell.as_ref(), entry.seq, &mut record)?;
         execution.replay(entry.seq, record.body)?;
-        execution.writer.since_snapshot += entry.bytes.len() as u64;
+        execution.writer.since_snapshot += stored_bytes(entry);
         Ok(())
     }
 }
 
+pub(super) fn stored_bytes(entry: &Entry) -> u64 {
+    journal::stored_bytes(&entry.bytes) as u64
+}
+
 pub(super) fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T, RecoverError> {
-    journal::decode(&entry.bytes).map_err(|error| RecoverError::Entry { seq: entry.seq, error })
+    read_bytes(entry.seq, &entry.bytes)
+}
+
+pub(super) fn read_bytes<T: serde::de::DeserializeOwned>(seq: Seq, bytes: &[u8]) -> Result<T, RecoverError> {
+    journal::decode(bytes).map_err(|error| RecoverError::Entry { seq, error })
 }
 
 impl Execution {
-    fn load_snapshot(
+    pub(super) fn load_snapshot(
         &mut self,
         seq: Seq,
         mut body: SnapshotBody,
@@ -303,6 +311,7 @@ impl Execution {
         mut body: SnapshotBody,
         referenced: &[Entry],
     ) -> Result<(), RecoverError> {
+        self.slots.clear();
         self.run = Some(body.run);
         self.origin = body.origin;
         self.superstep = body.superstep;
@@ -320,11 +329,9 @@ impl Execution {
         }
         self.counters.gates = Gates::from_images(body.gates);
         let version = body.state_version;
-        self.slots = body
-            .slots
-            .into_iter()
-            .map(|image| self.load_slot((seq, version), image, referenced))
-            .collect::<Result<_, _>>()?;
+        for image in body.slots {
+            self.load_next_slot((seq, version), image, referenced)?;
+        }
         self.writer.next_seq = seq + 1;
         // One that was written at the end of a drive says how it ended, and nobody has driven a fresh fork yet.
         let fresh_fork = seq == 1 && self.origin.is_some();
@@ -359,6 +366,23 @@ impl Execution {
             };
             let mut update = UpdateValue::from_bytes(&update);
             self.cell.apply(&mut update, Some(&only)).map_err(cell_error)?;
+        }
+        Ok(())
+    }
+
+    /// A slot has to be there before the execution inside it.
+    fn load_next_slot(
+        &mut self,
+        at: (Seq, u32),
+        mut image: SlotImage,
+        entries: &[Entry],
+    ) -> Result<(), RecoverError> {
+        let nested = image.nested.take();
+        let place = self.slots.len() as u32;
+        self.slots.push(self.load_slot(at, image, entries)?);
+        if let Some(body) = nested {
+            let child = self.load_nested(at.0, place, *body)?;
+            self.slots[place as usize].child = Some(child);
         }
         Ok(())
     }
@@ -413,7 +437,7 @@ impl Execution {
         }
         let SlotImage { node, critique, attempts, answers, tries, .. } = image;
         let extra = Some(Box::new(Extra { answers, steps, posts, tries, waited: None }));
-        Ok(Slot { node, input, critique, attempts, progress, extra })
+        Ok(Slot { node, input, critique, attempts, progress, extra, child: None })
     }
 }
 

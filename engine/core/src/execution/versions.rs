@@ -10,7 +10,7 @@ use serde_bytes::ByteBuf;
 use super::Execution;
 use super::advance::Counters;
 use super::lanes::Lanes;
-use super::recover::{RecoverError, Recovery, read};
+use super::recover::{RecoverError, Recovery, read, stored_bytes};
 use super::slot::Slot;
 use super::types::Entry;
 use crate::cell::{StateCell, UpdateValue};
@@ -70,7 +70,15 @@ impl Author {
             Whereabouts::Dropped | Whereabouts::Lost => None,
         };
         let sketch = Plan::sketch(&table, &shape, fingerprint, schema, kept);
-        let sketch = sketch.ok_or_else(|| other_graph(present, fingerprint, &table))?;
+        let mut sketch = sketch.ok_or_else(|| other_graph(present, fingerprint, &table))?;
+        // Graphs inside are the present ones: of theirs, only this version is understood.
+        for node in present.nodes.iter().filter(|node| node.child.is_some()) {
+            let mut names = std::iter::once(&node.name).chain(&node.formerly);
+            let known = names.find_map(|name| table.nodes.iter().position(|stored| **stored == **name));
+            if let Some(place) = known {
+                sketch.nodes[place].child.clone_from(&node.child);
+            }
+        }
         Ok((Self { table, shape, version, channels, held }, Arc::new(sketch)))
     }
 
@@ -170,6 +178,26 @@ fn channels(
     Err(RecoverError::OtherState { state, stored, present, differences: wrong.join("; ") })
 }
 
+/// Whether entries with this fingerprint are those of the plan.
+pub(super) fn same_graph(
+    plan: &Plan,
+    stored: Fingerprint,
+    table: Option<&NodeTable>,
+) -> Result<(), RecoverError> {
+    if stored == plan.fingerprint {
+        return Ok(());
+    }
+    Err(match table {
+        Some(table) => other_graph(plan, stored, table),
+        None => RecoverError::OtherGraph {
+            graph: plan.name.to_string(),
+            stored,
+            present: plan.fingerprint,
+            differences: "a record in the middle of it has another fingerprint".to_owned(),
+        },
+    })
+}
+
 /// The error of a thread that has nothing to do with this graph, or does not say enough about its own.
 pub(super) fn other_graph(present: &Plan, stored: Fingerprint, table: &NodeTable) -> RecoverError {
     let mut words = Vec::new();
@@ -181,7 +209,10 @@ pub(super) fn other_graph(present: &Plan, stored: Fingerprint, table: &NodeTable
         table.nodes.iter().filter(|name| !has(name)).map(|name| format!("the node `{name}` is gone")),
     );
     if words.is_empty() {
-        words.push("its journal does not say what its edges were".to_owned());
+        let bare = "its journal does not say what its edges were";
+        let words_of =
+            if table.shape.is_none() { bare } else { "its edges, its fields or their version differ" };
+        words.push(words_of.to_owned());
     }
     RecoverError::OtherGraph {
         graph: table.graph.clone(),
@@ -220,6 +251,22 @@ pub(super) fn migrate(
 }
 
 impl Recovery {
+    /// On a sketch: a record of an inner graph needs that graph.
+    pub(super) fn has_inner(&self, body: &Body) -> Result<(), RecoverError> {
+        let (Some(_), Body::Nested { index, .. }) = (&self.author, body) else { return Ok(()) };
+        let plan = &self.execution.plan;
+        let Some(slot) = self.execution.slots.get(*index as usize) else { return Ok(()) };
+        if plan.nodes.get(slot.node.index()).is_none_or(|node| node.child.is_some()) {
+            return Ok(());
+        }
+        Err(RecoverError::OtherGraph {
+            graph: plan.name.to_string(),
+            stored: plan.fingerprint,
+            present: self.present.fingerprint,
+            differences: format!("the graph inside the node `{}` is gone", plan.node_name(slot.node)),
+        })
+    }
+
     /// From here on the entries are those of this version of the graph.
     pub(super) fn follow(
         &mut self,
@@ -249,7 +296,7 @@ impl Recovery {
     pub(super) fn pass_snapshot(&mut self, entry: &Entry) -> Result<(), RecoverError> {
         let mut body: SnapshotBody = read(entry)?;
         let writer = &mut self.execution.writer;
-        writer.last_snapshot = entry.bytes.len() as u64;
+        writer.last_snapshot = stored_bytes(entry);
         writer.since_snapshot = 0;
         if body.self_contained {
             writer.references.rebase(entry.seq);

@@ -134,6 +134,7 @@ fn bare_node(name: &str) -> PlanNode {
         any: false,
         policy: Default::default(),
         on_error: Vec::new(),
+        child: None,
     }
 }
 
