@@ -53,7 +53,8 @@ pub struct ThreadView {
 }
 
 impl ThreadView {
-    /// Reads entries in order; entries of threads without records (level `exit`) give an empty view.
+    /// Reads entries in order; threads without records (level `exit`) give an empty view. A fork begins with a snapshot,
+    /// so what it says is about the fork's own steps.
     ///
     /// # Errors
     /// [`FrameError`] of the first entry that cannot be read.
@@ -62,19 +63,18 @@ impl ThreadView {
         let mut run = RunId::new("");
         let mut superstep = Superstep::default();
         let mut past = Past::new(plan);
-        let mut snapshot = None;
         for entry in entries {
             if entry.kind == EntryKind::Snapshot {
-                snapshot = Some(entry);
+                let image: SnapshotBody = journal::decode(&entry.bytes)?;
+                if !past.is_known(image.fingerprint) {
+                    // Another version took the thread up, and wrote down where it stood in its own numbers.
+                    past.follow(image.fingerprint, &image.table);
+                    superstep.nodes = image.slots.iter().map(|slot| slot.node).collect();
+                }
+                superstep.look(image, &mut run);
                 continue;
             }
             let Record { at_ms, body, fingerprint, .. } = journal::decode(&entry.bytes)?;
-            if let (false, Some(snapshot)) = (past.is_known(fingerprint), snapshot) {
-                // Another version took the thread up, and wrote down where it stood in its own numbers.
-                let image: SnapshotBody = journal::decode(&snapshot.bytes)?;
-                past.follow(image.fingerprint, &image.table);
-                superstep.nodes = image.slots.iter().map(|slot| slot.node).collect();
-            }
             match body {
                 Body::Opened(opened) => {
                     past.follow(fingerprint, &opened.table);
@@ -194,6 +194,16 @@ impl Superstep {
     /// The node of an activation in the numbers of the entry.
     fn written(&self, index: u32) -> NodeIx {
         self.nodes.get(index as usize).copied().unwrap_or(NodeIx(0))
+    }
+
+    /// Where the thread stood, if no record has said so: at the beginning of a fork, and after drives at level `exit`.
+    fn look(&mut self, body: SnapshotBody, run: &mut RunId) {
+        if (&*run, self.number) != (&body.run, body.superstep) {
+            *run = body.run;
+            self.number = body.superstep;
+            self.began_ms = body.at_ms;
+            self.nodes = body.slots.iter().map(|slot| slot.node).collect();
+        }
     }
 
     fn step(&self, past: &Past<'_>, seq: Seq, run: &RunId, at_ms: u64, index: u32, attempt: u32) -> StepView {
