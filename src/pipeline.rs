@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use statewright_engine_runtime::{
     Checkpointer, Durability, Events, Graph, Handlers, Interrupt, Outcome, Plan, Problems, RunControl,
-    RunError, RunId, Runner, Settlement, Status, ThreadId,
+    RunError, RunId, Runner, Settlement, Status, ThreadCheck, ThreadId,
 };
 use statewright_graphs::{Pipeline, Report, Services};
 
@@ -35,6 +35,13 @@ pub(crate) trait OpenGraph: TimeTravel + Send + Sync {
         store: Arc<dyn Checkpointer>,
         thread: ThreadId,
     ) -> BoxFuture<'_, Result<Standing, RunError>>;
+
+    /// What this build makes of a stored thread.
+    fn check(
+        &self,
+        store: Arc<dyn Checkpointer>,
+        thread: ThreadId,
+    ) -> BoxFuture<'_, Result<ThreadCheck, RunError>>;
 }
 
 /// What is to be done to which thread.
@@ -178,5 +185,14 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
             Ok(Standing { status: found.status, run: found.run, interrupts: found.interrupts, report })
         };
         load.boxed()
+    }
+
+    fn check(
+        &self,
+        store: Arc<dyn Checkpointer>,
+        thread: ThreadId,
+    ) -> BoxFuture<'_, Result<ThreadCheck, RunError>> {
+        let runner = Runner::new(self.graph.clone()).shared_checkpointer(store);
+        async move { runner.check(thread).await }.boxed()
     }
 }

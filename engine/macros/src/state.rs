@@ -4,10 +4,11 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DataStruct, DeriveInput, Error, Field, Fields, LitInt, Result, Type};
+use syn::{Data, DataStruct, DeriveInput, Error, Field, Fields, Result, Type};
 
 use crate::field::{Attributes, Reduce, attributes, option_inner, refuse_ambiguous_option};
 use crate::krate;
+use crate::versions::Versions;
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
@@ -17,12 +18,14 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     if !input.generics.params.is_empty() {
         return Err(Error::new_spanned(&input.generics, "a state has no generic parameters"));
     }
-    let version = version(&input.attrs)?;
+    let versions = Versions::of(&input.attrs)?;
     let krate = krate::private();
     let mut parts = Parts::default();
     let mut errors: Option<Error> = None;
     for (number, field) in fields.named.iter().enumerate() {
-        if let Err(error) = attributes(field).and_then(|found| parts.add(&krate, number, field, found)) {
+        if let Err(error) =
+            attributes(field).and_then(|found| parts.add(&krate, &versions, number, field, found))
+        {
             match &mut errors {
                 Some(all) => all.combine(error),
                 None => errors = Some(error),
@@ -31,23 +34,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     }
     match errors {
         Some(error) => Err(error),
-        None => Ok(parts.finish(&krate, input, &version)),
+        None => Ok(parts.finish(&krate, input, &versions)),
     }
-}
-
-fn version(attrs: &[Attribute]) -> Result<TokenStream> {
-    let mut version = quote!(1u32);
-    for attribute in attrs.iter().filter(|attribute| attribute.path().is_ident("state")) {
-        attribute.parse_nested_meta(|meta| {
-            if meta.path.is_ident("version") {
-                let number: LitInt = meta.value()?.parse()?;
-                version = quote!(#number);
-                return Ok(());
-            }
-            Err(meta.error("expected `version = N`"))
-        })?;
-    }
-    Ok(version)
 }
 
 #[derive(Default)]
@@ -64,14 +52,31 @@ struct Parts {
     written: Vec<TokenStream>,
     retain: Vec<TokenStream>,
     overwritten: Vec<TokenStream>,
+    changes: Vec<TokenStream>,
+    begin_older: Vec<TokenStream>,
 }
 
 impl Parts {
-    fn add(&mut self, krate: &TokenStream, number: usize, field: &Field, found: Attributes) -> Result<()> {
+    fn add(
+        &mut self,
+        krate: &TokenStream,
+        versions: &Versions,
+        number: usize,
+        field: &Field,
+        found: Attributes,
+    ) -> Result<()> {
         let Some(ident) = &field.ident else { return Ok(()) };
         refuse_ambiguous_option(&field.ty)?;
         let label = ident.unraw().to_string();
-        let Attributes { reduce, ephemeral, reset_on_run } = found;
+        let Attributes { reduce, ephemeral, reset_on_run, versions: declared } = found;
+        let grows = matches!(reduce, Reduce::Append | Reduce::Union | Reduce::Upsert(_));
+        if let Some(span) = declared.default_span().filter(|_| grows) {
+            return Err(Error::new(span, "a field that grows begins empty; leave the default away"));
+        }
+        versions.refuse_dropped(ident, &label)?;
+        let (changes, older) = versions.of_field(krate, ident, &label, declared)?;
+        self.changes.extend(changes);
+        self.begin_older.extend(older);
         let reducer = reducer_name(&reduce);
         self.channels.push(quote! {
             #krate::Channel {
@@ -306,7 +311,7 @@ impl Parts {
         });
     }
 
-    fn finish(self, krate: &TokenStream, input: &DeriveInput, version: &TokenStream) -> TokenStream {
+    fn finish(self, krate: &TokenStream, input: &DeriveInput, versions: &Versions) -> TokenStream {
         let Parts {
             channels,
             fields,
@@ -320,7 +325,11 @@ impl Parts {
             written,
             retain,
             overwritten,
+            mut changes,
+            begin_older,
         } = self;
+        changes.extend(versions.dropped(krate));
+        let (version, migrate) = (versions.number(), versions.migrate(krate));
         let (name, vis) = (&input.ident, &input.vis);
         let update = Ident::new(&format!("{}Update", name.unraw()), Span::call_site());
         let label = name.unraw().to_string();
@@ -359,6 +368,9 @@ impl Parts {
                     version: #version,
                     channels: &[#(#channels),*],
                 };
+                const CHANGES: &'static [#krate::FieldChange] = &[#(#changes),*];
+                #migrate
+                fn begin_older(&mut self, stored: u32) { let _ = stored; #(#begin_older)* }
                 fn apply(&mut self, update: #update) { let _ = &update; #(#apply)* }
                 fn to_update(&self) -> #update { #update { #(#to_update,)* } }
                 fn restore(&mut self, image: #update, only: &dyn ::core::ops::Fn(usize) -> bool) {

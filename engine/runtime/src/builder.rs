@@ -369,6 +369,12 @@ impl<S: State> StateGraph<S> {
         self.topology.fail_fast = true;
     }
 
+    /// Declares that `node` had this name in an earlier version of the graph, so that a stored run that stands there goes
+    /// on here. A former name is no other node's; take the declaration back once no stored run needs it.
+    pub fn renamed<I, R>(&mut self, former: &str, node: NodeHandle<S, I, R>) {
+        self.with(node.wire(), |spec| spec.formerly.push(former.into()));
+    }
+
     /// Lets the graph recognise errors of a library: which code they have, and whether trying again can help.
     pub fn classify(&mut self, classifier: Classifier) {
         self.classifiers.push(classifier);

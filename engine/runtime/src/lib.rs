@@ -11,6 +11,7 @@ extern crate self as statewright_engine_runtime;
 
 mod builder;
 mod cache;
+mod check;
 mod checkpointer;
 mod context;
 mod control;
@@ -43,6 +44,7 @@ mod timers;
 
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
 pub use cache::{MemoryCache, ResultCache};
+pub use check::{Compatibility, ThreadCheck};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
 pub use control::RunControl;
@@ -69,10 +71,10 @@ pub use statewright_engine_core::__private;
 pub use statewright_engine_core::graph::{Format, Overlay};
 pub use statewright_engine_core::journal::{Critique, GateRound, GateStop, PausePoint};
 pub use statewright_engine_core::{
-    ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, Fingerprint, Goto,
-    Interrupt, IntoCommand, Limits, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem, Problems,
-    RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView, ThreadId,
-    ThreadView, To, Update, Write,
+    ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, FieldError, Fingerprint,
+    Goto, Interrupt, IntoCommand, Limits, Migrated, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem,
+    Problems, RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView,
+    StoredUpdate, ThreadId, ThreadView, To, Update, Write,
 };
 pub use statewright_engine_macros::{Route, State};
 pub use step::Step;

@@ -212,7 +212,7 @@ impl<S: State> Runner<S> {
         Options { journaling, limits: self.limits, observe }
     }
 
-    async fn recover(&self, thread: &ThreadId, options: Options) -> Result<Execution, RunError> {
+    pub(crate) async fn recover(&self, thread: &ThreadId, options: Options) -> Result<Execution, RunError> {
         let store = self.checkpointer.as_ref().ok_or(RunError::NoCheckpointer)?;
         let store = store.as_ref();
         let snapshot = reading::latest_snapshot(store, thread).await?;

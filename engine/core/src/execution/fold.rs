@@ -14,7 +14,7 @@ use crate::ids::{NodeIx, Seq};
 use crate::journal::ReferenceList;
 
 /// For each referenced channel the entries that wrote it, in the order of folding.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct References {
     lists: Vec<ReferenceList>,
     /// Something was folded that no entry holds, so the next snapshot must hold values.

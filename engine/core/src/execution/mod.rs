@@ -17,6 +17,7 @@
 //! Entries to persist are handed out at once; everything that depends on them waits until they are durable.
 
 mod abandon;
+mod adopt;
 mod advance;
 mod commit;
 mod crashes;
@@ -30,6 +31,7 @@ mod lanes;
 mod nested;
 mod outbox;
 mod overdue;
+mod past;
 mod pauses;
 mod recover;
 mod replay;
@@ -39,6 +41,7 @@ mod stand;
 mod steps;
 mod types;
 mod values;
+mod versions;
 mod view;
 mod writer;
 
@@ -106,6 +109,12 @@ pub struct Execution {
     draining: bool,
     /// Whether the drive only delivers what is left in the outbox.
     errand: bool,
+    /// What differs, if another version of the graph or of the state wrote the thread.
+    migrated: Option<String>,
+    /// Whether such a thread is still as that version left it.
+    unwritten: bool,
+    /// Whether the snapshot that is being written holds what entries hold in other numbers.
+    rewriting: bool,
     /// Whether a drive began, in this process or an earlier one, and nothing says how it ended.
     driven: bool,
     back_offs: BackOffs,
@@ -173,6 +182,9 @@ impl Execution {
             driving: false,
             draining: false,
             errand: false,
+            migrated: None,
+            unwritten: false,
+            rewriting: false,
             driven: false,
             back_offs: BackOffs::default(),
             lanes,
@@ -225,6 +237,10 @@ impl Execution {
     /// were superseded are not errors: they are fenced, silently.
     pub fn handle(&mut self, now_ms: u64, event: Event) -> Result<(), Refused> {
         self.note_time(now_ms);
+        let changes = !matches!(event, Event::Persisted { .. } | Event::TimerFired | Event::Drain);
+        if self.unwritten && changes {
+            return self.handle_adopted(now_ms, event);
+        }
         match event {
             Event::Start { run, input } => self.start(now_ms, run, input),
             Event::Resume => self.resume(now_ms),

@@ -177,7 +177,7 @@ impl Execution {
         let bytes = match journal::encode(&body) {
             Ok(bytes) => bytes,
             // A state too large for one entry is still safe in its records: they are replayed instead.
-            Err(FrameError::Oversize { .. }) if !self_contained => return Ok(()),
+            Err(FrameError::Oversize { .. }) if !self_contained && !self.rewriting => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let seq = self.writer.push(EntryKind::Snapshot, bytes);
@@ -243,11 +243,11 @@ impl Execution {
             Progress::BackingOff(wait) => back_off(wait),
             Progress::Abandoned => SlotState::Abandoned,
             Progress::Waiting(open) => waiting_image(open),
-            Progress::Finished { seq, .. } if *seq > 0 && !whole => {
+            Progress::Finished { seq, .. } if *seq > 0 && !whole && !self.rewriting => {
                 SlotState::Finished { seq: *seq, update: None, route: None }
             }
-            Progress::Finished { update, decision, .. } => SlotState::Finished {
-                seq: 0,
+            Progress::Finished { update, decision, seq } => SlotState::Finished {
+                seq: if whole { 0 } else { *seq },
                 update: Some(ByteBuf::from(self.cell.encode(update)?)),
                 route: decision.as_ref().map(|decision| writer::stored_route(decision, true)).transpose()?,
             },
@@ -256,7 +256,8 @@ impl Execution {
             slot.input.encode().map_err(|reason| FrameError::Malformed { reason })?.map(ByteBuf::from);
         let answers = slot.extra().answers.clone();
         let steps = slot.extra().steps.image(whole);
-        let held = matches!(slot.progress, Progress::Finished { seq, .. } if seq > 0 && !whole);
+        let elsewhere = !whole && !self.rewriting;
+        let held = matches!(slot.progress, Progress::Finished { seq, .. } if seq > 0 && elsewhere);
         let posts = if held { Vec::new() } else { slot.extra().posts.clone() };
         let tries = slot.extra().tries;
         let nested = self.nested_image(slot, now_ms)?;

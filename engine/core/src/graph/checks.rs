@@ -49,6 +49,14 @@ fn names(topology: &Topology, problems: &mut Vec<Problem>) {
             problems.push(Problem::DuplicateName { name });
         }
     }
+    // A stored run that stands at a name must find one node.
+    for name in topology.nodes.iter().flat_map(|node| &node.formerly) {
+        let count = seen.entry(name).or_default();
+        *count += 1;
+        if *count == 2 {
+            problems.push(Problem::DuplicateName { name: name.to_string() });
+        }
+    }
 }
 
 fn handles(topology: &Topology, problems: &mut Vec<Problem>) {

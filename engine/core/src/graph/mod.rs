@@ -11,6 +11,7 @@ mod plan;
 mod problem;
 mod reach;
 mod render;
+mod sketch;
 
 use std::any::Any;
 use std::fmt;
@@ -60,6 +61,8 @@ impl fmt::Debug for BranchSpec {
 pub struct NodeSpec {
     /// The name that ties stored data to this node.
     pub name: Arc<str>,
+    /// The names that it had in earlier versions of the graph.
+    pub formerly: Vec<Arc<str>>,
     /// The names of the route's variants that the node's code returns; empty for plain edges.
     pub route_variants: &'static [&'static str],
     /// The wiring of the route, once given.
@@ -93,6 +96,7 @@ impl NodeSpec {
     pub fn new(name: Arc<str>, route_variants: &'static [&'static str]) -> Self {
         Self {
             name,
+            formerly: Vec::new(),
             route_variants,
             route: None,
             goto: false,

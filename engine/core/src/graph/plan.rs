@@ -124,6 +124,8 @@ impl std::fmt::Debug for PlanBranch {
 pub struct PlanNode {
     /// The name that ties stored data to it.
     pub name: Arc<str>,
+    /// The names that it had in earlier versions of the graph.
+    pub formerly: Vec<Arc<str>>,
     /// Unconditional edges.
     pub direct: Vec<EdgeIx>,
     /// The variants of the route that its code returns.
@@ -166,7 +168,7 @@ pub struct PlanJoin {
 }
 
 impl PlanJoin {
-    fn of(target: NodeIx, mode: JoinMode, sources: Vec<NodeIx>) -> Self {
+    pub(super) fn of(target: NodeIx, mode: JoinMode, sources: Vec<NodeIx>) -> Self {
         let (optional, upstream, feeders) = (Vec::new(), Vec::new(), NodeSet::default());
         Self { target, mode, sources, optional, upstream, timeout: None, feeders }
     }
@@ -211,6 +213,7 @@ impl Plan {
         for spec in &topology.nodes {
             plan.nodes.push(PlanNode {
                 name: spec.name.clone(),
+                formerly: spec.formerly.clone(),
                 direct: Vec::new(),
                 route: Vec::new(),
                 goto: spec.goto,
@@ -254,6 +257,8 @@ impl Plan {
         reach::compile(&mut plan);
         feeders::compile(&mut plan);
         plan.fingerprint = plan.compute_fingerprint();
+        let shape = plan.shape();
+        Arc::make_mut(&mut plan.table).shape = Some(shape);
         plan
     }
 

@@ -11,6 +11,7 @@ mod pause;
 mod post;
 mod record;
 mod scan;
+mod shape;
 mod snapshot;
 mod step;
 mod values;
@@ -29,6 +30,7 @@ pub use record::{
     Planned, Record, StoredChannel, StoredInterrupt,
 };
 pub(crate) use scan::large_values;
+pub use shape::{Shape, StoredEdge, StoredGate, StoredJoin};
 pub use snapshot::{
     GateImage, JoinImage, Origin, ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage,
 };

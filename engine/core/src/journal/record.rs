@@ -10,6 +10,7 @@ use super::join::JoinChange;
 use super::ladder::Ladder;
 use super::pause::PausePoint;
 use super::post::StoredPost;
+use super::shape::Shape;
 use super::step::StoredStep;
 use crate::channel::Channel;
 use crate::failure::Failure;
@@ -275,10 +276,13 @@ pub struct NodeTable {
     /// The channels, by number.
     #[serde(rename = "c")]
     pub channels: Vec<StoredChannel>,
+    /// What the other numbers mean; absent in the earliest journals, which only the same graph can take up.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
 }
 
 impl NodeTable {
-    /// The table of a graph.
+    /// The table of a graph whose edges are not known yet.
     pub(crate) fn of(topology: &Topology) -> Self {
         let stored = |channel: &Channel| StoredChannel {
             name: channel.name.to_owned(),
@@ -291,6 +295,7 @@ impl NodeTable {
             nodes: topology.nodes.iter().map(|node| node.name.to_string()).collect(),
             state: schema.name.to_owned(),
             channels: schema.channels.iter().map(stored).collect(),
+            shape: None,
         }
     }
 }

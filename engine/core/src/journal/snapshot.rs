@@ -204,13 +204,13 @@ pub enum SlotState {
     /// It has finished.
     #[serde(rename = "f")]
     Finished {
-        /// The entry that holds its update and route; 0 if they stand here.
+        /// The entry that holds its update and route; 0 if none does.
         #[serde(rename = "n")]
         seq: Seq,
-        /// The update, if no entry holds it.
+        /// The update, if no entry holds it, or one in the numbers of another graph.
         #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
         update: Option<ByteBuf>,
-        /// The route, if no entry holds it.
+        /// The route, likewise.
         #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
         route: Option<ChosenRoute>,
     },
