@@ -25,6 +25,10 @@ pub mod engine {
     pub use statewright_engine_sql as sql;
 }
 
+/// What tests of graphs are made of: see `docs/guides/testing-a-graph.md`. Behind the feature `testkit`.
+#[cfg(feature = "testkit")]
+pub use statewright_engine_testkit as testkit;
+
 /// What nodes are made of: models, tools, retrieval. None of it knows a graph.
 pub mod nodes {
     pub use statewright_nodes_context as context;
@@ -72,4 +76,7 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/interrupts.md")]
     struct Interrupts;
+
+    #[doc = include_str!("../docs/guides/testing-a-graph.md")]
+    struct TestingAGraph;
 }

@@ -28,6 +28,7 @@ mod misfit;
 mod node;
 mod outbox;
 mod question;
+mod replace;
 mod runner;
 mod sealed;
 mod step;
@@ -48,11 +49,13 @@ pub use memory::MemoryCheckpointer;
 pub use node::Node;
 pub use outbox::Delivery;
 pub use question::{Pose, Question};
+pub use replace::ReplaceError;
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 pub use sealed::{SealError, Sealed, Sealer};
 /// What the derive macros name. Not for use by hand: it may change in any release.
 #[doc(hidden)]
 pub use statewright_engine_core::__private;
+pub use statewright_engine_core::Payload;
 pub use statewright_engine_core::graph::{Format, Overlay};
 pub use statewright_engine_core::journal::{Critique, GateRound, GateStop};
 pub use statewright_engine_core::{
