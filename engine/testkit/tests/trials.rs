@@ -337,7 +337,7 @@ async fn what_was_posted_is_delivered_over_a_crash() {
     let trial = Trial::of(&g.build().unwrap(), Order::update()).runner(move |runner| {
         let mails = mails.clone();
         runner.outbox("mail", move |delivery: Delivery<String>| {
-            mails.lock().unwrap().push(delivery.id.clone());
+            mails.lock().unwrap().push(delivery.id);
             async { Ok(()) }
         })
     });
