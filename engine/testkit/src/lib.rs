@@ -24,6 +24,6 @@ pub use reference::{End, Reference};
 pub use rng::{Rng, digest, mix};
 pub use scenario::{Scenario, SimPolicy};
 pub use script::{Carried, Script, ScriptedStep, Visit};
-pub use simulator::{History, Violation, simulate};
+pub use simulator::{Faults, History, Violation, simulate};
 pub use state::{Row, SimState, SimStateUpdate};
 pub use trial::{Fault, FaultyStore, NodeTrial, PausedClock, Ran, Scripted, Trial, Tried};

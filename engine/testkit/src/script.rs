@@ -119,6 +119,29 @@ impl Script {
         (self.asks && hash.is_multiple_of(5)).then(|| format!("q{}", hash % 7))
     }
 
+    /// The names of all questions that this activation asks at once.
+    pub fn questions(&self, visit: &Visit<'_>) -> Vec<String> {
+        let Some(first) = self.question(visit) else { return Vec::new() };
+        let second = (self.hash(visit, 9).is_multiple_of(3)).then(|| format!("and {first}"));
+        std::iter::once(first).chain(second).collect()
+    }
+
+    /// How long the question with this name waits for its answer, in milliseconds, if it does not wait for ever.
+    pub fn deadline(&self, visit: &Visit<'_>, name: &str) -> Option<u64> {
+        let drawn = mix(&[self.hash(visit, 10), digest(&name)]);
+        drawn.is_multiple_of(3).then_some((drawn >> 8) % 120)
+    }
+
+    /// What this activation posts to the outbox: in a third of all histories, up to two items, each a kind and a payload.
+    pub fn posts(&self, activation: ActivationId) -> Vec<(String, Vec<u8>)> {
+        if !mix(&[self.seed, 11]).is_multiple_of(3) {
+            return Vec::new();
+        }
+        let drawn = mix(&[self.seed, 12, activation.superstep, u64::from(activation.index)]);
+        let item = |number: u64| ("mail".to_owned(), mix(&[drawn, number]).to_le_bytes().to_vec());
+        (0..drawn % 3).map(item).collect()
+    }
+
     /// The right answer to the question with this name.
     pub fn answer(&self, visit: &Visit<'_>) -> u64 {
         self.hash(visit, 2) % 1000

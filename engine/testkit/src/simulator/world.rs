@@ -8,6 +8,7 @@ use statewright_engine_core::{
 };
 
 use super::ledger::Ledger;
+use super::outbox::Posted;
 use super::process::Process;
 use super::steps::Outside;
 use super::watch::{Content, Watch};
@@ -39,6 +40,7 @@ pub(super) struct Habits {
     pub(super) reboot: usize,
     pub(super) timer: usize,
     pub(super) early: usize,
+    pub(super) deliver: usize,
 }
 
 impl Habits {
@@ -64,6 +66,7 @@ impl Habits {
             reboot: if stored { some(600, 100, 900) } else { 0 },
             timer: some(1000, 5, 200),
             early: some(300, 1, 10),
+            deliver: some(1000, 5, 200),
         }
     }
 }
@@ -95,6 +98,7 @@ pub(super) struct World {
     /// Activations that ended, with the entry that has to be acknowledged.
     pub(super) ended: Vec<(ActivationId, Seq)>,
     pub(super) outside: Outside,
+    pub(super) posted: Posted,
     pub(super) expected: Vec<Reference>,
     pub(super) history: History,
     pub(super) trace: Option<Vec<String>>,
@@ -140,6 +144,7 @@ impl World {
             done: HashSet::new(),
             ended: Vec::new(),
             outside: Outside::default(),
+            posted: Posted::default(),
             expected: Vec::new(),
             history: History { seed, ..History::default() },
             trace: traced.then(Vec::new),
@@ -162,7 +167,9 @@ impl World {
 
     pub(super) fn history(&self) -> History {
         let snapshots = recovery::snapshots(&self.disk).len();
-        History { entries: self.disk.len(), snapshots, ..self.history }
+        let History { crashes, unknown, cancels, .. } = self.history;
+        let faults = super::Faults { crashes, unknown, cancels, ..self.history.faults };
+        History { entries: self.disk.len(), snapshots, faults, ..self.history }
     }
 
     /// Until nothing is left to do.
@@ -228,6 +235,8 @@ impl World {
             _ => self.ledger.lost_since_snapshot(kept as Seq),
         }
         self.history.crashes += 1;
+        self.posted.crash();
+        self.history.faults.lost += sent - kept;
         self.note(|| format!("crash: {sent} entries were sent, {acked} acknowledged, {kept} survive"));
     }
 
@@ -404,7 +413,7 @@ impl World {
         };
         let last = expected.before + expected.states.len() as u64;
         if expected.end == End::Finished && execution.superstep() == last {
-            return Ok(());
+            return self.check_outbox(execution, expected);
         }
         Err(format!(
             "the run finished before superstep {}; the reference ends with {:?} before superstep {last}",
