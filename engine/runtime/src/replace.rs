@@ -10,6 +10,7 @@ use crate::context::{Activation, Ctx};
 use crate::error::NodeError;
 use crate::graph::Graph;
 use crate::node::{ErasedNode, NodeOutput, erase};
+use crate::subgraph::ErasedGraph;
 
 /// Why the code of a node cannot be replaced.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +25,14 @@ pub enum ReplaceError {
         node: String,
         /// The names that there are.
         known: Vec<String>,
+    },
+    /// The node is a graph, which has no code of its own.
+    #[error(
+        "`{node}` is a graph and has no code to replace; replace nodes inside of it before it becomes a node"
+    )]
+    IsGraph {
+        /// The node.
+        node: String,
     },
     /// The other code returns another route.
     #[error(
@@ -54,6 +63,7 @@ impl ReplaceError {
         match self {
             ReplaceError::UnknownNode { .. } => "SW-X290",
             ReplaceError::OtherRoute { .. } => "SW-X291",
+            ReplaceError::IsGraph { .. } => "SW-X293",
         }
     }
 }
@@ -63,7 +73,7 @@ impl<S: State> Graph<S> {
     /// [`Payload::read`] gives it its type.
     ///
     /// # Errors
-    /// [`ReplaceError`] if there is no such node, or if the other code returns another route.
+    /// [`ReplaceError`] if there is no such node, if it is a graph, or if the other code returns another route.
     pub fn replace<F, Fut, O>(&self, node: &str, function: F) -> Result<Self, ReplaceError>
     where
         F: Fn(Ctx<S, Payload>) -> Fut + Send + Sync + 'static,
@@ -78,6 +88,9 @@ impl<S: State> Graph<S> {
                 known,
             });
         };
+        if self.nodes[place.index()].graph().is_some() {
+            return Err(ReplaceError::IsGraph { node: node.to_owned() });
+        }
         let wired: Vec<String> =
             self.plan.nodes[place.index()].route.iter().map(|variant| variant.label.to_owned()).collect();
         let returned: Vec<String> = O::Route::VARIANTS.iter().map(|variant| (*variant).to_owned()).collect();
@@ -90,7 +103,8 @@ impl<S: State> Graph<S> {
     }
 
     /// The same graph, which tells `seen` of every execution of a node before it begins: its name, the activation, and
-    /// the attempt from 1. Unlike events, which a slow reader may lose, each call arrives.
+    /// the attempt from 1. Unlike events, which a slow reader may lose, each call arrives. Of nodes inside of a node that
+    /// is a graph it does not tell.
     #[must_use]
     pub fn watch(&self, seen: impl Fn(&str, ActivationId, u32) + Send + Sync + 'static) -> Self {
         let seen: Arc<Seen> = Arc::new(seen);
@@ -144,7 +158,11 @@ impl<S: State> ErasedNode<S> for WatchedNode<S> {
         input: &Payload,
         activation: Arc<Activation>,
     ) -> BoxFuture<'static, NodeOutput> {
-        (self.seen)(activation.run.plan.node_name(activation.node), activation.id, activation.attempt);
+        (self.seen)(activation.plan().node_name(activation.node), activation.id, activation.attempt);
         self.inner.call(state, input, activation)
+    }
+
+    fn graph(&self) -> Option<Arc<dyn ErasedGraph>> {
+        self.inner.graph()
     }
 }

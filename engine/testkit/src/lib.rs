@@ -25,5 +25,5 @@ pub use rng::{Rng, digest, mix};
 pub use scenario::{Scenario, SimPolicy};
 pub use script::{Carried, Script, ScriptedStep, Visit};
 pub use simulator::{Faults, History, Violation, simulate};
-pub use state::{Row, SimState, SimStateUpdate};
+pub use state::{Row, SimState, SimStateUpdate, Wide};
 pub use trial::{Fault, FaultyStore, NodeTrial, PausedClock, Ran, Scripted, Trial, Tried};

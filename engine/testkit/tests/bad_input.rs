@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
-use statewright_engine_core::journal::{FORMAT, Record, decode};
+use statewright_engine_core::journal::{CUT_FORMAT, Record, decode};
 use statewright_engine_core::{Options, Recovery, TypedCell};
 use statewright_engine_runtime::*;
 use statewright_engine_testkit::Trial;
@@ -136,7 +136,7 @@ async fn a_record_of_a_gigabyte_is_refused_unread() {
 async fn a_journal_of_a_newer_format_is_refused_by_its_number() {
     let mut entries = journal().await;
     for entry in &mut entries {
-        entry.bytes[0] = FORMAT + 1;
+        entry.bytes[0] = CUT_FORMAT + 1;
     }
     assert_eq!(read(entries).await.as_deref(), Some("SW-S411"));
 }

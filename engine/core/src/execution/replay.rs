@@ -21,10 +21,13 @@ impl Execution {
                 let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
                 let slot = self.slot_mut(seq, index)?;
                 slot.attempts = attempt;
-                slot.steps.clear();
-                slot.posts = posts;
+                slot.drop_steps();
+                if !posts.is_empty() {
+                    slot.extra_mut().posts = posts;
+                }
                 slot.progress =
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
+                self.adopt_posts(index as usize);
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
             Body::Failed { index, attempt, failure, retry, handled } => {
@@ -33,6 +36,9 @@ impl Execution {
                 countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
                 slot.attempts = attempt;
                 slot.fail(failure, retry, handled);
+                if handled {
+                    self.adopt_posts(index as usize);
+                }
                 Ok(())
             }
             Body::Asked { index, attempt, interrupt } => {
@@ -57,9 +63,10 @@ impl Execution {
                 self.replay_rejected(seq, attempt, &interrupt, &reason)
             }
             Body::Step { index, step, .. } | Body::Settled { index, step } => {
-                self.slot_mut(seq, index)?.steps.keep(step, seq);
+                self.slot_mut(seq, index)?.extra_mut().steps.keep(step, seq);
                 Ok(())
             }
+            Body::Nested { index, entry } => self.replay_nested(seq, index, &entry),
             Body::Delivered { id } => {
                 self.outbox.retain(|pending| pending.post.id != id);
                 Ok(())
@@ -72,6 +79,7 @@ impl Execution {
             }
             Body::Cancelled => {
                 self.cancelled = true;
+                self.adopt_all_posts();
                 self.slots.clear();
                 Ok(())
             }
@@ -110,7 +118,7 @@ impl Execution {
     ) -> Result<(), RecoverError> {
         countable(seq, u64::from(attempt) << 32)?;
         for slot in &mut self.slots {
-            let answered = slot.answers.iter().find(|(asked, _)| asked.id == interrupt);
+            let answered = slot.extra().answers.iter().find(|(asked, _)| asked.id == interrupt);
             if let Some(name) = answered.map(|(asked, _)| asked.name.clone()) {
                 slot.attempts = attempt;
                 slot.reject_answer(&name, reason);

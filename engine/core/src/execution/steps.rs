@@ -33,6 +33,9 @@ impl Kept {
 }
 
 impl Steps {
+    /// None.
+    pub(super) const NONE: Self = Self(Vec::new());
+
     /// Takes a step as it stands now; one that did not take place is forgotten.
     pub(super) fn keep(&mut self, step: StoredStep, seq: Seq) {
         let list = &mut self.0;
@@ -68,8 +71,10 @@ impl Steps {
         (!self.0.is_empty()).then(|| self.0.iter().map(|kept| kept.step.clone()).collect())
     }
 
-    pub(super) fn image(&self) -> Vec<StepImage> {
+    /// With `whole`, without references to entries.
+    pub(super) fn image(&self, whole: bool) -> Vec<StepImage> {
         let image = |kept: &Kept| match kept.seq {
+            _ if whole => StepImage::Held(kept.step.as_ref().clone()),
             0 => StepImage::Held(kept.step.as_ref().clone()),
             seq => StepImage::At(seq),
         };
@@ -107,20 +112,21 @@ pub(super) fn load(images: Vec<StepImage>, entries: &[Entry]) -> Result<Steps, R
     Ok(steps)
 }
 
-/// The id by which an effect is settled.
-fn effect_id(name: &str, activation: ActivationId) -> String {
-    format!("{name}@{activation}")
-}
-
 impl Execution {
+    /// The id by which an effect is settled.
+    fn effect_id(&self, name: &str, activation: ActivationId) -> String {
+        format!("{name}@{}", self.full_id(activation))
+    }
+
     /// The ids of effects that began and were not seen to end, while nothing executes them.
     pub fn unknown_effects(&self) -> Vec<String> {
         let mut ids = Vec::new();
         for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| may_be_settled(slot)) {
             let activation = ActivationId { superstep: self.superstep, index: index as u32 };
-            let unknown = slot.steps.0.iter().filter(|kept| kept.is_unknown());
-            ids.extend(unknown.map(|kept| effect_id(&kept.step.name, activation)));
+            let unknown = slot.extra().steps.0.iter().filter(|kept| kept.is_unknown());
+            ids.extend(unknown.map(|kept| self.effect_id(&kept.step.name, activation)));
         }
+        ids.extend(self.nested_effects());
         ids
     }
 
@@ -140,7 +146,7 @@ impl Execution {
             let begins = step.state == StepState::Started;
             self.write(now_ms, || Body::Step { index, attempt, step: step.clone() })?;
             let seq = if self.journals() { self.last_seq() } else { 0 };
-            self.slots[index as usize].steps.keep(step, seq);
+            self.slots[index as usize].extra_mut().steps.keep(step, seq);
             if begins && self.options.journaling == Journaling::AtEnd {
                 // That an effect begins is stored at every level: what is not stored would happen twice.
                 self.write_snapshot(now_ms)?;
@@ -151,7 +157,7 @@ impl Execution {
     }
 
     fn step_fits(&self, index: u32, step: &StoredStep) -> Result<(), Failure> {
-        let (steps, most) = (&self.slots[index as usize].steps, self.options.limits.steps);
+        let (steps, most) = (&self.slots[index as usize].extra().steps, self.options.limits.steps);
         if steps.find(&step.name).is_none() && steps.0.len() >= most {
             let message = format!(
                 "the activation has {most} steps, and `{}` would be one more; hand a part of the work to another node",
@@ -172,11 +178,15 @@ impl Execution {
         value: Option<Vec<u8>>,
     ) -> Result<(), Refused> {
         self.may_go_on()?;
+        if let Some(settled) = self.settle_within(now_ms, effect, value.as_deref()) {
+            return settled;
+        }
         let superstep = self.superstep;
         let here = |(index, slot): (usize, &Slot)| {
             let activation = ActivationId { superstep, index: index as u32 };
-            let is_it = |kept: &&Kept| kept.is_unknown() && effect_id(&kept.step.name, activation) == effect;
-            let kept = may_be_settled(slot).then(|| slot.steps.0.iter().find(is_it)).flatten()?;
+            let is_it =
+                |kept: &&Kept| kept.is_unknown() && self.effect_id(&kept.step.name, activation) == effect;
+            let kept = may_be_settled(slot).then(|| slot.extra().steps.0.iter().find(is_it)).flatten()?;
             Some((index, kept.step.as_ref().clone()))
         };
         let Some((place, mut step)) = self.slots.iter().enumerate().find_map(here) else {
@@ -189,7 +199,7 @@ impl Execution {
         let index = place as u32;
         self.write(now_ms, || Body::Settled { index, step: step.clone() })?;
         let seq = if self.journals() { self.last_seq() } else { 0 };
-        self.slots[place].steps.keep(step, seq);
+        self.slots[place].extra_mut().steps.keep(step, seq);
         if self.options.journaling == Journaling::AtEnd {
             // What a person found out is stored at every level.
             self.write_snapshot(now_ms)?;
@@ -201,9 +211,9 @@ impl Execution {
     /// afterwards, and nobody else can ask.
     pub(super) fn with_unknown_effects(&self, index: u32, mut failure: Failure) -> Failure {
         let activation = ActivationId { superstep: self.superstep, index };
-        let unknown = self.slots[index as usize].steps.0.iter().filter(|kept| kept.is_unknown());
+        let unknown = self.slots[index as usize].extra().steps.0.iter().filter(|kept| kept.is_unknown());
         let words = unknown.map(|kept| {
-            format!("the outcome of the effect `{}` is unknown", effect_id(&kept.step.name, activation))
+            format!("the outcome of the effect `{}` is unknown", self.effect_id(&kept.step.name, activation))
         });
         failure.details.extend(words);
         failure

@@ -11,13 +11,13 @@ use super::fold::References;
 use super::gates::Judged;
 use super::slot::Slot;
 use super::types::{Entry, EntryKind, Options};
-use crate::channel::Channel;
+use super::values::Values;
 use crate::failure::Failure;
-use crate::graph::{Plan, PlanNode};
+use crate::graph::Plan;
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
     self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, Record,
-    StoredChannel, StoredPost,
+    StoredPost,
 };
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
@@ -35,6 +35,8 @@ pub(super) struct Writer {
     pub(super) last_snapshot: u64,
     /// What the referenced channels refer to.
     pub(super) references: References,
+    /// The large values that the thread holds.
+    pub(super) values: Values,
     /// Reused for the stored form of updates.
     pub(super) scratch: Vec<u8>,
     /// Entries for the driver.
@@ -53,6 +55,7 @@ impl Writer {
     pub(super) fn push(&mut self, kind: EntryKind, bytes: Vec<u8>) -> Seq {
         let seq = self.next_seq;
         self.next_seq += 1;
+        let bytes = self.values.store_once(seq, bytes);
         match kind {
             EntryKind::Record => self.since_snapshot += bytes.len() as u64,
             EntryKind::Snapshot => {
@@ -72,24 +75,6 @@ pub(super) fn record<B>(plan: &Plan, at_ms: u64, body: B) -> Record<B> {
 
 pub(super) fn encode_record(plan: &Plan, at_ms: u64, body: Body) -> Result<Vec<u8>, FrameError> {
     journal::encode(&record(plan, at_ms, body))
-}
-
-pub(super) fn node_table(plan: &Plan) -> NodeTable {
-    NodeTable {
-        graph: plan.name.to_string(),
-        flags: 0,
-        nodes: plan.nodes.iter().map(|node| node.name.to_string()).collect(),
-        state: plan.schema.name.to_owned(),
-        channels: plan
-            .schema
-            .channels
-            .iter()
-            .map(|channel| StoredChannel {
-                name: channel.name.to_owned(),
-                reducer: channel.reducer.name().to_owned(),
-            })
-            .collect(),
-    }
 }
 
 /// The stored form of a route; without payloads where a commit holds them.
@@ -148,54 +133,9 @@ pub(super) struct HotOpened<'a> {
     #[serde(rename = "u", skip_serializing_if = "is_empty")]
     pub(super) input: &'a Bytes,
     #[serde(rename = "n")]
-    pub(super) table: HotTable<'a>,
+    pub(super) table: &'a NodeTable,
     #[serde(rename = "c")]
     pub(super) commit: HotCommit<'a>,
-}
-
-/// [`NodeTable`], borrowed.
-#[derive(Serialize)]
-pub(super) struct HotTable<'a> {
-    #[serde(rename = "g")]
-    graph: &'a str,
-    #[serde(rename = "f")]
-    flags: u32,
-    #[serde(rename = "n", serialize_with = "names")]
-    nodes: &'a [PlanNode],
-    #[serde(rename = "s")]
-    state: &'a str,
-    #[serde(rename = "c", serialize_with = "channels")]
-    channels: &'a [Channel],
-}
-
-impl<'a> HotTable<'a> {
-    pub(super) fn new(plan: &'a Plan) -> Self {
-        let schema = plan.schema;
-        Self {
-            graph: &plan.name,
-            flags: 0,
-            nodes: &plan.nodes,
-            state: schema.name,
-            channels: schema.channels,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct HotChannel<'a> {
-    #[serde(rename = "n")]
-    name: &'a str,
-    #[serde(rename = "r")]
-    reducer: &'a str,
-}
-
-fn names<S: Serializer>(nodes: &&[PlanNode], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(nodes.iter().map(|node| &*node.name))
-}
-
-fn channels<S: Serializer>(channels: &&[Channel], serializer: S) -> Result<S::Ok, S::Error> {
-    let stored = |channel: &Channel| HotChannel { name: channel.name, reducer: channel.reducer.name() };
-    serializer.collect_seq(channels.iter().map(stored))
 }
 
 /// [`journal::Commit`], borrowed.

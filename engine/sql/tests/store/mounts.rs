@@ -96,7 +96,7 @@ async fn a_file_system_that_is_read_only_is_told_so_and_nothing_is_changed() {
     assert!(run("mount", &["-o", "remount,ro", point]), "what was mounted can be remounted");
     let before = std::fs::read(&path).unwrap();
     let error = SqliteStore::open(&path, SqliteOptions::default()).await.unwrap_err();
-    assert_eq!(error.code(), "SW-S425", "{error}");
+    assert_eq!(error.code(), "SW-S420", "{error}");
     assert!(error.to_string().contains(&path.display().to_string()), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert!(run("mount", &["-o", "remount,rw", point]));

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use statewright_engine_core::{Event, Execution, Options, Recovery, TypedCell};
+use statewright_engine_core::{Event, Execution, Options, Recovery, TypedCell, fill_values, missing_values};
 use statewright_engine_runtime::*;
 use statewright_engine_testkit::{Rng, Trial, mix};
 
@@ -101,7 +101,8 @@ fn graph() -> Result<Graph<Log>, Problems> {
 
 async fn ask(ctx: Ctx<Log>) -> Result<LogUpdate, NodeError> {
     let word: String = ctx.ask("word", "which?").await;
-    Ok(Log::update().lines(word).clear_word())
+    // Large enough to be stored once.
+    Ok(Log::update().lines(word + &"north ".repeat(900)).clear_word())
 }
 
 /// The journals that are damaged, and the graph that wrote them.
@@ -192,7 +193,12 @@ impl Corpus {
     }
 
     /// Reads the journal as a view and as an execution, and takes that up.
-    fn read(&self, rng: &mut Rng, target: Target, entries: &[Entry]) -> Result<(), &'static str> {
+    fn read(&self, rng: &mut Rng, target: Target, stored: &[Entry]) -> Result<(), &'static str> {
+        missing_values(stored).map_err(|error| error.code())?;
+        let (mut entries, mut sorted) = (stored.to_vec(), stored.to_vec());
+        sorted.sort_by_key(|entry| entry.seq);
+        fill_values(&mut entries, &sorted).map_err(|error| error.code())?;
+        let entries = &entries[..];
         let view = ThreadView::read(self.graph.plan(), entries);
         if let Ok(view) = &view {
             let _ = view.overlay(self.graph.plan(), None);

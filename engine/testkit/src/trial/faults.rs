@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use statewright_engine_core::journal::{Body, Record, decode};
-use statewright_engine_core::{EffectClass, StepState};
+use statewright_engine_core::{EffectClass, StepState, fill_values};
 use statewright_engine_runtime::{
     Ack, Checkpointer, Durability, Entry, EntryKind, Journal, Seq, StoreError, ThreadId,
 };
@@ -64,6 +64,8 @@ pub struct FaultyStore {
 struct Shared {
     faults: Mutex<Vec<Fault>>,
     finished: Mutex<usize>,
+    /// What was stored: a later entry may leave out a value that an earlier one holds.
+    seen: Mutex<Vec<Entry>>,
     slow: Option<Duration>,
     /// Counts the crashes.
     crashes: watch::Sender<usize>,
@@ -85,6 +87,7 @@ impl FaultyStore {
         let shared = Shared {
             faults: Mutex::new(faults),
             finished: Mutex::new(0),
+            seen: Mutex::default(),
             slow,
             crashes: watch::Sender::new(0),
         };
@@ -113,10 +116,7 @@ impl FaultyStore {
 impl Shared {
     /// The fault that strikes at this entry, which is then gone.
     fn at(&self, entry: &Entry) -> Option<Fault> {
-        let body = match entry.kind {
-            EntryKind::Record => decode::<Record>(&entry.bytes).ok().map(|record| record.body),
-            EntryKind::Snapshot => None,
-        };
+        let body = self.body(entry);
         let mut finished = lock(&self.finished);
         *finished += usize::from(matches!(body, Some(Body::Finished { .. })));
         let mut faults = lock(&self.faults);
@@ -126,6 +126,18 @@ impl Shared {
             *finished -= usize::from(matches!(body, Some(Body::Finished { .. })));
         }
         Some(fault)
+    }
+
+    /// What a record says, with the values put back that it leaves out.
+    fn body(&self, entry: &Entry) -> Option<Body> {
+        let mut seen = lock(&self.seen);
+        let mut whole = [entry.clone()];
+        // What was refused comes again with the same position.
+        seen.retain(|earlier| earlier.seq < entry.seq);
+        let filled = fill_values(&mut whole, &seen);
+        seen.push(entry.clone());
+        let read = filled.is_ok() && entry.kind == EntryKind::Record;
+        read.then(|| decode::<Record>(&whole[0].bytes).ok())?.map(|record| record.body)
     }
 
     fn crash(&self) {

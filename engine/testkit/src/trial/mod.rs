@@ -17,7 +17,7 @@ use std::time::Duration;
 use statewright_engine_core::{Entry, Status, ThreadView};
 use statewright_engine_runtime::{
     ActivationId, Checkpointer, Data, Durability, Graph, Interrupt, MemoryCheckpointer, Outcome, Plan, Run,
-    RunError, RunId, RunReport, Runner, State, ThreadId, ThreadState,
+    RunError, RunId, RunReport, Runner, State, ThreadId, ThreadState, read_entries,
 };
 
 pub use clock::PausedClock;
@@ -281,7 +281,7 @@ impl<S: State> Drives<'_, S> {
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, RunError> {
-        Ok(self.inner.entries(&ThreadId::new(THREAD), &[(1, u64::MAX >> 1)]).await?)
+        read_entries(self.inner.as_ref(), &ThreadId::new(THREAD), &[(1, u64::MAX >> 1)]).await
     }
 
     fn executed(&self) -> Vec<Executed> {
