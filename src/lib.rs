@@ -12,6 +12,7 @@ mod error;
 mod models;
 mod pages;
 mod pipeline;
+mod time_travel;
 
 pub use app::App;
 pub use error::CliError;
@@ -82,4 +83,10 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/testing-a-graph.md")]
     struct TestingAGraph;
+
+    #[doc = include_str!("../docs/guides/time-travel.md")]
+    struct TimeTravel;
+
+    #[doc = include_str!("../docs/guides/from-langgraph.md")]
+    struct FromLangGraph;
 }

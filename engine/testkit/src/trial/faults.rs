@@ -173,6 +173,22 @@ impl Checkpointer for FaultyStore {
     ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
         self.inner.entries(thread, ranges)
     }
+
+    fn list<'a>(
+        &'a self,
+        after: Option<&'a ThreadId>,
+        threads_max: u32,
+    ) -> BoxFuture<'a, Result<Vec<(ThreadId, Seq)>, StoreError>> {
+        self.inner.list(after, threads_max)
+    }
+
+    fn delete<'a>(
+        &'a self,
+        thread: &'a ThreadId,
+        at: Option<Seq>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.inner.delete(thread, at)
+    }
 }
 
 type Sender = oneshot::Sender<Result<(), StoreError>>;
