@@ -35,6 +35,7 @@ mod pauses;
 mod question;
 mod quorum;
 mod reading;
+mod replace;
 mod retention;
 mod runner;
 mod sealed;
@@ -62,12 +63,14 @@ pub use outbox::{Delivery, Handlers};
 pub use question::{Pose, Question};
 pub use quorum::Quorum;
 pub use reading::read_entries;
+pub use replace::ReplaceError;
 pub use retention::{Age, Pruned, Retention};
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 pub use sealed::{SealError, Sealed, Sealer};
 /// What the derive macros name. Not for use by hand: it may change in any release.
 #[doc(hidden)]
 pub use statewright_engine_core::__private;
+pub use statewright_engine_core::Payload;
 pub use statewright_engine_core::graph::{Format, Overlay};
 pub use statewright_engine_core::journal::{Critique, GateRound, GateStop, PausePoint};
 pub use statewright_engine_core::{

@@ -123,6 +123,23 @@ impl Script {
         (self.asks && hash.is_multiple_of(5)).then(|| format!("q{}", hash % 7))
     }
 
+    /// The names of all questions that this activation asks at once.
+    pub fn questions(&self, visit: &Visit<'_>) -> Vec<String> {
+        let Some(first) = self.question(visit) else { return Vec::new() };
+        let second = (self.hash(visit, 9).is_multiple_of(3)).then(|| format!("and {first}"));
+        std::iter::once(first).chain(second).collect()
+    }
+
+    /// What this activation posts to the outbox: in a third of all histories, up to two items, each a kind and a payload.
+    pub fn posts(&self, activation: ActivationId) -> Vec<(String, Vec<u8>)> {
+        if !mix(&[self.seed, 11]).is_multiple_of(3) {
+            return Vec::new();
+        }
+        let drawn = mix(&[self.seed, 12, activation.superstep, u64::from(activation.index)]);
+        let item = |number: u64| ("mail".to_owned(), mix(&[drawn, number]).to_le_bytes().to_vec());
+        (0..drawn % 3).map(item).collect()
+    }
+
     /// The right answer to the question with this name.
     pub fn answer(&self, visit: &Visit<'_>) -> u64 {
         self.hash(visit, 2) % 1000
@@ -131,7 +148,7 @@ impl Script {
     /// The question of this name as it is asked: some have a default, which is the right answer, and some of these are
     /// posed to others before it counts.
     pub fn asking(&self, visit: &Visit<'_>, name: String) -> Asking {
-        let hash = self.hash(visit, 10);
+        let hash = mix(&[self.hash(visit, 10), digest(&name)]);
         let answer = self.answer(visit).to_le_bytes().to_vec();
         let after_ms = 1 + (hash >> 8) % 60;
         let expiry = hash.is_multiple_of(2).then(|| (after_ms, answer.clone()));

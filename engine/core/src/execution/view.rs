@@ -149,7 +149,9 @@ impl ThreadView {
             remarks: Vec::new(),
         };
         let mut seen = std::collections::HashSet::new();
-        let wanted = |step: &&StepView| run.is_none_or(|run| *run == step.run);
+        // A damaged record may name a node that the graph does not have.
+        let known = |step: &&StepView| step.node.index() < plan.nodes.len();
+        let wanted = |step: &&StepView| known(step) && run.is_none_or(|run| *run == step.run);
         let finished = |step: &&StepView| step.failure.is_none() && step.asked.is_none();
         let is_there = |step: &&StepView| step.node.index() < plan.nodes.len();
         let shown = || self.steps.iter().filter(wanted).filter(is_there);
