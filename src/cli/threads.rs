@@ -89,7 +89,9 @@ async fn without_row(
 ) -> Result<(Option<String>, u64), CliError> {
     let ends = Checkpointer::entries(store, thread, &[(1, 1), (last, last)]).await?;
     let graph = ends.first().and_then(journal::graph_name);
-    Ok((graph, ends.last().and_then(journal::written_ms).unwrap_or(0)))
+    // Of what age nobody can say is not old.
+    let changed_ms = ends.last().and_then(journal::written_ms).unwrap_or_else(session::now_ms);
+    Ok((graph, changed_ms))
 }
 
 /// The word for how a listed thread stands; nothing if this program cannot say.

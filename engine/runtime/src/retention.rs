@@ -163,7 +163,8 @@ impl<S: State> Runner<S> {
         let stand = self.load(thread.clone()).await?;
         let last = self.store()?.entries(thread, &[(stand.seq, stand.seq)]).await?;
         let Some(entry) = last.first() else { return Ok(None) };
-        let changed_ms = written_ms(entry).unwrap_or(0);
+        // Of what age nobody can say is not old.
+        let changed_ms = written_ms(entry).unwrap_or_else(|| (self.clock)());
         let is_over = matches!(stand.status, Status::Stopped(Outcome::Finished | Outcome::Cancelled));
         Ok(Some((stand.seq, Age { changed_ms, is_over })))
     }
