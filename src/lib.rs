@@ -62,6 +62,9 @@ mod documents {
     #[doc = include_str!("../docs/guides/graphs.md")]
     struct Graphs;
 
+    #[doc = include_str!("../docs/guides/subgraphs.md")]
+    struct Subgraphs;
+
     #[doc = include_str!("../docs/guides/durable-runs.md")]
     struct DurableRuns;
 
@@ -76,4 +79,7 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/time-travel.md")]
     struct TimeTravel;
+
+    #[doc = include_str!("../docs/guides/from-langgraph.md")]
+    struct FromLangGraph;
 }

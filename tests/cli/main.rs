@@ -14,4 +14,5 @@ mod storage;
 mod support;
 mod threads;
 mod upkeep;
+mod values;
 mod wire;

@@ -109,6 +109,13 @@ pub enum Event {
         /// The position.
         seq: Seq,
     },
+    /// Something happened inside an activation whose node is a graph.
+    Nested {
+        /// The activation.
+        within: ActivationId,
+        /// What happened.
+        event: Box<Event>,
+    },
     /// The time has come that [`Action::SetTimer`] named, or an earlier or later one: a timer may fire twice.
     TimerFired,
     /// Stop at the next safe point.
@@ -135,6 +142,15 @@ pub enum Action {
     StepKept(Box<StepKept>),
     /// Tell whoever watches.
     Emit(Notice),
+    /// Do this for the graph inside an activation; what is reported about it is an [`Event::Nested`].
+    Nested {
+        /// The activation.
+        within: ActivationId,
+        /// Its node.
+        node: NodeIx,
+        /// What to do: run, let go on, deliver or emit.
+        action: Box<Action>,
+    },
     /// The drive is over.
     Stop(Outcome),
 }
@@ -384,6 +400,8 @@ pub struct Limits {
     pub snapshot_after_bytes: u64,
     /// Steps of one activation.
     pub steps: usize,
+    /// Values of more bytes than this are stored once in a thread; `usize::MAX` for none.
+    pub value_bytes: usize,
     /// Items of a thread's outbox that are not delivered; a node that posts beyond that fails.
     pub outbox: usize,
 }
@@ -396,6 +414,7 @@ impl Default for Limits {
             crashes: 3,
             snapshot_after_bytes: 256 * 1024,
             steps: 1000,
+            value_bytes: 4096,
             outbox: 10_000,
         }
     }

@@ -7,17 +7,25 @@ mod frame;
 mod outline;
 mod post;
 mod record;
+mod scan;
 mod snapshot;
 mod step;
+mod values;
 
-pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode, frame_sealed, unframe_sealed};
+pub(crate) use frame::encode_wrapping;
+pub use frame::{
+    CUT_FORMAT, FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode, frame_sealed, unframe_sealed,
+};
 pub use outline::{graph_name, written_ms};
 pub use post::{PostImage, StoredPost};
 pub use record::{
     Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,
     JoinEvent, NodeTable, Opened, Planned, Record, StoredChannel, StoredInterrupt,
 };
+pub(crate) use scan::large_values;
 pub use snapshot::{
     GateImage, JoinImage, Origin, ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage,
 };
 pub use step::{EffectClass, StepState, StoredStep};
+pub(crate) use values::{Cut, Parts, cut, stored_bytes};
+pub use values::{fill, sources};
