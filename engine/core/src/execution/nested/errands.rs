@@ -5,7 +5,7 @@ use crate::execution::Execution;
 use crate::execution::slot::Progress;
 use crate::execution::types::{Event, Interrupt, Outcome, Refused, Status};
 use crate::failure::Failure;
-use crate::ids::NodeIx;
+use crate::ids::{ActivationId, NodeIx};
 use crate::journal::StoredPost;
 
 impl Execution {
@@ -44,8 +44,9 @@ impl Execution {
     /// The open questions of inner executions, by the nodes of this graph.
     pub(in crate::execution) fn nested_interrupts(&self) -> Vec<Interrupt> {
         let of = |(place, inner): (u32, &Execution)| {
-            let node = self.slots[place as usize].node;
-            inner.interrupts().into_iter().map(move |asked| Interrupt { node, ..asked })
+            let (node, activation) =
+                (self.slots[place as usize].node, ActivationId { superstep: self.superstep, index: place });
+            inner.interrupts().into_iter().map(move |asked| Interrupt { node, activation, ..asked })
         };
         self.nested().flat_map(of).collect()
     }
