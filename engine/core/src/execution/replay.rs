@@ -13,7 +13,6 @@ use crate::route::{Decision, Payloads};
 
 impl Execution {
     pub(super) fn replay(&mut self, seq: Seq, body: Body) -> Result<(), RecoverError> {
-        let inconsistent = |what: &str| RecoverError::Inconsistent { seq, what: what.to_owned() };
         match body {
             Body::Opened(opened) => self.replay_opened(seq, *opened),
             Body::Finished { index, attempt, update, route, commit, failure, posts, .. } => {
@@ -30,10 +29,7 @@ impl Execution {
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
             Body::Failed { index, attempt, failure, retry, handled, stops } => {
-                for cut_off in stops.iter().flatten() {
-                    self.slot_mut(seq, *cut_off)?.count_cut_off();
-                }
-                self.cut_short |= stops.is_some();
+                self.replay_stops(seq, stops)?;
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
                 countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
@@ -48,17 +44,7 @@ impl Execution {
                 slot.ask(interrupt);
                 Ok(())
             }
-            Body::Answered { interrupt, value } => {
-                self.note_end();
-                let waits = |slot: &&mut Slot| slot.progress.waits_for(&interrupt);
-                let slot = self
-                    .slots
-                    .iter_mut()
-                    .find(waits)
-                    .ok_or_else(|| inconsistent("nobody asked what it answers"))?;
-                slot.answer(&interrupt, value);
-                Ok(())
-            }
+            Body::Answered { interrupt, value } => self.replay_answered(seq, &interrupt, value),
             Body::AnswerRejected { attempt, interrupt, reason } => {
                 self.replay_rejected(seq, attempt, &interrupt, &reason)
             }
@@ -73,22 +59,13 @@ impl Execution {
             Body::Committed { commit, failure } => {
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Abandoned { indexes } => {
-                for index in indexes {
-                    self.slot_mut(seq, index)?.abandon();
-                }
-                Ok(())
-            }
+            Body::Abandoned { indexes } => self.replay_abandoned(seq, &indexes),
             Body::Resumed { granted, keeps_failed, crashed, waits } => {
                 self.counters.joins.apply(&waits);
                 self.replay_resumed(seq, &granted, keeps_failed, &crashed)
             }
             Body::Escalated { interrupt, deadline_ms, .. } => {
-                let mut slots = self.slots.iter_mut();
-                match slots.find_map(|slot| slot.escalate(&interrupt, deadline_ms).then_some(())) {
-                    Some(()) => Ok(()),
-                    None => Err(inconsistent("nobody asked what it escalates")),
-                }
+                self.replay_escalated(seq, &interrupt, deadline_ms)
             }
             Body::Cancelled => {
                 self.cancelled = true;
@@ -101,6 +78,22 @@ impl Execution {
                 Ok(())
             }
         }
+    }
+
+    fn replay_answered(
+        &mut self,
+        seq: Seq,
+        interrupt: &str,
+        value: serde_bytes::ByteBuf,
+    ) -> Result<(), RecoverError> {
+        self.note_end();
+        let waits = |slot: &&mut Slot| slot.progress.waits_for(interrupt);
+        let slot = self.slots.iter_mut().find(waits).ok_or_else(|| RecoverError::Inconsistent {
+            seq,
+            what: "nobody asked what it answers".to_owned(),
+        })?;
+        slot.answer(interrupt, value);
+        Ok(())
     }
 
     fn replay_resumed(
