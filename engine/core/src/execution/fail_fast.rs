@@ -13,8 +13,8 @@ impl Slot {
 }
 
 impl Execution {
-    pub(super) fn replay_stops(&mut self, seq: Seq, stops: Option<Vec<u32>>) -> Result<(), RecoverError> {
-        for index in stops.iter().flatten() {
+    pub(super) fn replay_stops(&mut self, seq: Seq, stops: Option<&[u32]>) -> Result<(), RecoverError> {
+        for index in stops.into_iter().flatten() {
             self.slot_mut(seq, *index)?.count_cut_off();
         }
         self.cut_short |= stops.is_some();

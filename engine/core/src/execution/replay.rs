@@ -29,7 +29,7 @@ impl Execution {
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
             Body::Failed { index, attempt, failure, retry, handled, stops } => {
-                self.replay_stops(seq, stops)?;
+                self.replay_stops(seq, stops.as_deref())?;
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
                 countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
