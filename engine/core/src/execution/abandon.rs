@@ -3,12 +3,13 @@
 //! report is fenced, and the join runs with what came. Activations that others await go on, and hold the join with them.
 
 use super::advance::went_elsewhere;
+use super::recover::RecoverError;
 use super::slot::{Progress, Slot};
 use super::types::Refused;
 use super::{Execution, Gated};
 use crate::failure::Failure;
 use crate::graph::JoinMode;
-use crate::ids::{ActivationId, NodeIx};
+use crate::ids::{ActivationId, NodeIx, Seq};
 use crate::journal::{Body, JoinChange, JoinEvent};
 
 impl Slot {
@@ -23,6 +24,14 @@ impl Slot {
 }
 
 impl Execution {
+    pub(super) fn replay_abandoned(&mut self, seq: Seq, indexes: &[u32]) -> Result<(), RecoverError> {
+        for index in indexes {
+            self.slot_mut(seq, *index)?.abandon();
+            self.adopt_posts(*index as usize);
+        }
+        Ok(())
+    }
+
     /// Abandons what holds the superstep for joins whose time is over and for nothing else; says whether it did.
     pub(super) fn abandon(&mut self, now_ms: u64) -> Result<bool, Refused> {
         if self.draining || self.counters.joins.until_ms().is_none_or(|at_ms| at_ms > now_ms) {

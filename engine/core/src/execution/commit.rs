@@ -171,7 +171,7 @@ impl Execution {
 
     /// Runs what is ready, or stops.
     pub(super) fn go_on(&mut self, now_ms: u64) -> Result<(), Refused> {
-        self.await_joins();
+        self.time_joins();
         if !self.draining && self.exhausted.is_none() && self.held.is_empty() {
             self.run_ready();
         }

@@ -1,7 +1,9 @@
 //! Failing fast: a node that fails for good ends the drive at once, in graphs that say so. Elsewhere its siblings finish.
 
+use super::recover::RecoverError;
 use super::slot::{Progress, Slot};
 use super::{Execution, Gated};
+use crate::ids::Seq;
 
 impl Slot {
     /// Its execution was cut off and does not count, live as in recovery, where nothing else says that it began.
@@ -11,6 +13,14 @@ impl Slot {
 }
 
 impl Execution {
+    pub(super) fn replay_stops(&mut self, seq: Seq, stops: Option<&[u32]>) -> Result<(), RecoverError> {
+        for index in stops.into_iter().flatten() {
+            self.slot_mut(seq, *index)?.count_cut_off();
+        }
+        self.cut_short |= stops.is_some();
+        Ok(())
+    }
+
     /// If the drive ends with the failure of an activation: what else runs.
     pub(super) fn stops(&self, failed: u32, for_good: bool) -> Option<Vec<u32>> {
         let runs = |(place, slot): (usize, &Slot)| {

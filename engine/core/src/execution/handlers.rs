@@ -260,7 +260,7 @@ impl Execution {
             self.slots[index as usize].ask(asked);
         }
         self.leave_running(index);
-        self.await_answers(index);
+        self.time_answers(index);
         self.tell_questions(index);
         self.settle(now_ms)
     }

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use super::Execution;
+use super::recover::RecoverError;
 use super::slot::{Progress, Slot};
 use super::types::{Notice, Refused};
 use crate::failure::Failure;
-use crate::ids::ActivationId;
+use crate::ids::{ActivationId, Seq};
 use crate::journal::{Body, StoredInterrupt};
 
 /// What a question whose time is over calls for.
@@ -67,6 +68,17 @@ impl Slot {
 }
 
 impl Execution {
+    pub(super) fn replay_escalated(
+        &mut self,
+        seq: Seq,
+        interrupt: &str,
+        deadline_ms: Option<u64>,
+    ) -> Result<(), RecoverError> {
+        let climbed = self.slots.iter_mut().any(|slot| slot.escalate(interrupt, deadline_ms));
+        let what = || "nobody asked what it escalates".to_owned();
+        climbed.then_some(()).ok_or_else(|| RecoverError::Inconsistent { seq, what: what() })
+    }
+
     /// What is called for at one activation.
     pub(super) fn overdue(&mut self, now_ms: u64, place: u32) -> Result<(), Refused> {
         for due in self.slots[place as usize].due(now_ms) {

@@ -86,7 +86,7 @@ impl Execution {
     }
 
     /// Joins wait for a limited time.
-    pub(super) fn await_joins(&mut self) {
+    pub(super) fn time_joins(&mut self) {
         if let Some(at_ms) = self.counters.joins.until_ms().filter(|_| self.driving) {
             self.back_offs.waiting.insert((at_ms, JOINS));
             self.set_timer();
@@ -94,7 +94,7 @@ impl Execution {
     }
 
     /// An activation waits for answers, and while others run its questions have their time.
-    pub(super) fn await_answers(&mut self, index: u32) {
+    pub(super) fn time_answers(&mut self, index: u32) {
         if let Some(at_ms) = self.slots[index as usize].deadline_ms() {
             self.back_offs.waiting.insert((at_ms, index));
             self.set_timer();
@@ -126,7 +126,7 @@ impl Execution {
                 Progress::Waiting(_) => {
                     asked = true;
                     self.overdue(now_ms, *place)?;
-                    self.await_answers(*place);
+                    self.time_answers(*place);
                 }
                 _ => {}
             }
