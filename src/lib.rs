@@ -12,6 +12,7 @@ mod error;
 mod models;
 mod pages;
 mod pipeline;
+mod time_travel;
 
 pub use app::App;
 pub use error::CliError;
@@ -61,6 +62,9 @@ mod documents {
     #[doc = include_str!("../docs/guides/graphs.md")]
     struct Graphs;
 
+    #[doc = include_str!("../docs/guides/subgraphs.md")]
+    struct Subgraphs;
+
     #[doc = include_str!("../docs/guides/durable-runs.md")]
     struct DurableRuns;
 
@@ -72,4 +76,10 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/interrupts.md")]
     struct Interrupts;
+
+    #[doc = include_str!("../docs/guides/time-travel.md")]
+    struct TimeTravel;
+
+    #[doc = include_str!("../docs/guides/from-langgraph.md")]
+    struct FromLangGraph;
 }

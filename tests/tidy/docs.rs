@@ -167,12 +167,16 @@ fn anchors(text: &Text) -> BTreeSet<String> {
     headings.map(anchor).collect()
 }
 
-/// In `docs/reliability.md` every name in the column `shown by` is a test.
+/// Pages with tables that name tests.
+const TABLES_OF_TESTS: &[&str] = &["docs/reliability.md", "docs/inherited-defects.md"];
+
+/// In tables of tests every name is a test.
 pub(crate) fn named_tests(project: &Project) -> Vec<Finding> {
     let rust: Vec<&Text> = project.texts.iter().filter(|text| text.is_rust()).collect();
     let mut findings = Vec::new();
-    let Some(page) = project.get("docs/reliability.md") else { return findings };
-    for (line, content) in page.lines().filter(|(_, line)| line.starts_with('|')) {
+    let pages = TABLES_OF_TESTS.iter().filter_map(|path| project.get(path));
+    let lines = pages.flat_map(|page| page.lines().map(move |line| (page, line)));
+    for (page, (line, content)) in lines.filter(|(_, (_, line))| line.starts_with('|')) {
         for name in content.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() >= 2) {
             let function = format!("fn {name}(");
             if !rust.iter().any(|text| text.text.contains(&function)) {

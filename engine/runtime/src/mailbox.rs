@@ -43,11 +43,24 @@ impl Mailbox {
     }
 }
 
+/// Where the activation stands, the activation, its attempt, and the name of the step.
+type StepKey = (String, ActivationId, u32, String);
+
+fn key_of(event: &Event) -> Option<StepKey> {
+    let (mut event, mut path) = (event, String::new());
+    while let Event::Nested { within, event: inner } = event {
+        path.push_str(&format!("{within}/"));
+        event = inner;
+    }
+    let Event::Stepped { activation, attempt, step } = event else { return None };
+    Some((path, *activation, *attempt, step.name.clone()))
+}
+
 /// The driver's side: which nodes wait for which step.
 pub(crate) struct StepWaiters {
     scope: Arc<RunScope>,
     letters: VecDeque<(Event, Reply)>,
-    waiting: HashMap<(ActivationId, u32, String), Reply>,
+    waiting: HashMap<StepKey, Reply>,
 }
 
 impl StepWaiters {
@@ -62,15 +75,16 @@ impl StepWaiters {
             self.letters.extend(lock(&mailbox.letters).iter_mut().flat_map(|letters| letters.drain(..)));
         }
         let (event, reply) = self.letters.pop_front()?;
-        if let Event::Stepped { activation, attempt, step } = &event {
-            self.waiting.insert((*activation, *attempt, step.name.clone()), reply);
+        if let Some(key) = key_of(&event) {
+            self.waiting.insert(key, reply);
         }
         Some(event)
     }
 
     /// Lets the node go on.
-    pub(crate) fn kept(&mut self, kept: StepKept) {
-        if let Some(reply) = self.waiting.remove(&(kept.activation, kept.attempt, kept.name)) {
+    pub(crate) fn kept(&mut self, path: &str, kept: StepKept) {
+        if let Some(reply) = self.waiting.remove(&(path.to_owned(), kept.activation, kept.attempt, kept.name))
+        {
             // A node that was dropped meanwhile does not listen.
             let _ = reply.send(kept.refused);
         }

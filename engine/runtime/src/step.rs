@@ -117,7 +117,7 @@ impl Call {
     }
 
     pub(crate) fn key(&self) -> String {
-        key(&self.activation.run.thread, &self.activation.id.to_string(), &self.name)
+        key(&self.activation.run.thread, &self.activation.full_id(), &self.name)
     }
 
     /// Takes the name, and keeps the node from being dropped by a question while the step is at work. Never resolves
@@ -164,7 +164,7 @@ impl Call {
     }
 
     pub(crate) fn unknown(&self) -> UnknownEffect {
-        let id = format!("{}@{}", self.name, self.activation.id);
+        let id = format!("{}@{}", self.name, self.activation.full_id());
         UnknownEffect { id, name: self.name.clone(), key: self.key() }
     }
 
@@ -210,7 +210,8 @@ impl Call {
             state,
         };
         let Activation { id, attempt, run, .. } = self.activation.as_ref();
-        let kept = run.mailbox.send(Event::Stepped { activation: *id, attempt: *attempt, step });
+        let event = Event::Stepped { activation: *id, attempt: *attempt, step };
+        let kept = run.mailbox.send(self.activation.event(event));
         match kept.await {
             Ok(None) => Ok(()),
             Ok(Some(failure)) => Err(NodeError::permanent(failure.message).with_code(failure.code)),

@@ -61,7 +61,9 @@ impl Execution {
         self.driving = true;
         self.driven = true;
         self.draining = false;
-        self.emit(|_| Notice::RunOpened { run, resumed: false });
+        if !self.is_nested() {
+            self.emit(|_| Notice::RunOpened { run, resumed: false });
+        }
         self.enter(superstep);
         self.take_posts_back();
         self.hand_out_posts(now_ms)?;
@@ -76,8 +78,8 @@ impl Execution {
             .filter(|edge| bounded(edge).is_some_and(|most| self.counters.crossed[edge.index()] > most))
             .collect();
         let failed = |slot: &Slot| matches!(slot.progress, Progress::Failed(_));
-        let keeps_failed =
-            self.slots.iter().any(failed) && !matches!(self.status(), Status::Stopped(Outcome::Failed(_)));
+        let failed = self.slots.iter().any(failed) || !self.nested_failures().is_empty();
+        let keeps_failed = failed && !matches!(self.status(), Status::Stopped(Outcome::Failed(_)));
         let crashed = self.crashed(now_ms);
         let record = || Body::Resumed { granted: granted.clone(), keeps_failed, crashed: crashed.clone() };
         // Before the record of this drive, so that recovery sees them in the order in which they came to be.
@@ -85,10 +87,11 @@ impl Execution {
         self.write(now_ms, record)?;
         self.take_up(&granted, keeps_failed);
         self.count_crashes(&crashed);
+        self.take_up_nested(now_ms, keeps_failed);
         self.driving = true;
         self.driven = true;
         self.draining = false;
-        if let Some(run) = self.run.clone() {
+        if let Some(run) = self.run.clone().filter(|_| !self.is_nested()) {
             self.emit(|_| Notice::RunOpened { run, resumed: true });
         }
         self.tell_crashes(crashed);
@@ -154,6 +157,7 @@ impl Execution {
         let index = activation.index as usize;
         self.slots[index].progress = Progress::Finished { update, decision, seq };
         self.slots[index].drop_steps();
+        self.adopt_posts(index);
         self.leave_running(activation.index);
         let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
         let committed = complete.then(|| self.try_commit());
@@ -188,6 +192,9 @@ impl Execution {
         let slot = &mut self.slots[index as usize];
         slot.fail(failure.clone(), retry, handled);
         let node = slot.node;
+        if handled {
+            self.adopt_posts(index as usize);
+        }
         let (retry_at_ms, failure) = (retry.map(|retry| retry.at_ms), Arc::new(failure));
         self.emit(|_| Notice::NodeFailed { activation, node, attempt, failure, retry_at_ms });
         match retry_at_ms {
@@ -222,7 +229,7 @@ impl Execution {
         for Asking { name, question, expiry } in questions {
             let (after_ms, default) = expiry.unzip();
             let asked = StoredInterrupt {
-                id: format!("{name}@{activation}"),
+                id: format!("{name}@{}", self.full_id(activation)),
                 name,
                 question: ByteBuf::from(question),
                 deadline_ms: after_ms.map(|after_ms| now_ms.saturating_add(after_ms)),
@@ -237,7 +244,8 @@ impl Execution {
     }
 
     fn tell_questions(&mut self, index: u32) {
-        let open: Vec<_> = self.slots[index as usize].open_questions().map(Arc::new).collect();
+        let activation = ActivationId { superstep: self.superstep, index };
+        let open: Vec<_> = self.slots[index as usize].open_questions(activation).map(Arc::new).collect();
         for interrupt in open {
             self.emit(|_| Notice::Asked { interrupt });
         }
@@ -277,6 +285,9 @@ impl Execution {
     }
 
     pub(super) fn answered(&mut self, now_ms: u64, id: &str, value: Vec<u8>) -> Result<(), Refused> {
+        if let Some(answered) = self.answer_within(now_ms, id, &value) {
+            return answered;
+        }
         let place = self.question(id)?;
         self.fits(value.len())?;
         if self.slots[place].expired(now_ms).iter().any(|(expired, _)| expired == id) {
@@ -316,6 +327,7 @@ impl Execution {
         }
         self.gated = kept;
         self.lanes.clear();
+        self.drain_nested(now_ms)?;
         self.settle(now_ms)
     }
 
@@ -332,6 +344,8 @@ impl Execution {
         self.may_go_on()?;
         self.write(now_ms, || Body::Cancelled)?;
         self.cancelled = true;
+        self.adopt_all_posts();
+        self.forget_nested();
         self.slots.clear();
         self.count_unsettled();
         self.gated.retain(|(_, action)| matches!(action, Gated::Emit(_)));

@@ -191,6 +191,7 @@ impl Recovery {
         }
         execution.writer.acked = next - 1;
         execution.note_end();
+        execution.settle_nested();
         Ok(execution)
     }
 }
@@ -200,10 +201,18 @@ fn stored_bytes(entry: &Entry) -> u64 {
 }
 
 pub(super) fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T, RecoverError> {
-    journal::decode(&entry.bytes).map_err(|error| RecoverError::Entry { seq: entry.seq, error })
+    read_bytes(entry.seq, &entry.bytes)
 }
 
-fn same_graph(plan: &Plan, stored: Fingerprint, table: Option<&NodeTable>) -> Result<(), RecoverError> {
+pub(super) fn read_bytes<T: serde::de::DeserializeOwned>(seq: Seq, bytes: &[u8]) -> Result<T, RecoverError> {
+    journal::decode(bytes).map_err(|error| RecoverError::Entry { seq, error })
+}
+
+pub(super) fn same_graph(
+    plan: &Plan,
+    stored: Fingerprint,
+    table: Option<&NodeTable>,
+) -> Result<(), RecoverError> {
     if stored == plan.fingerprint {
         return Ok(());
     }
@@ -236,7 +245,7 @@ fn differences(stored: &NodeTable, present: &NodeTable) -> String {
 }
 
 impl Execution {
-    fn load_snapshot(
+    pub(super) fn load_snapshot(
         &mut self,
         seq: Seq,
         body: SnapshotBody,
@@ -253,6 +262,7 @@ impl Execution {
         if body.self_contained {
             self.writer.references.rebase(seq);
         }
+        self.slots.clear();
         self.run = Some(body.run);
         self.origin = body.origin;
         self.superstep = body.superstep;
@@ -266,11 +276,9 @@ impl Execution {
         self.counters.apply(&[], &body.crossings);
         self.counters.joins = Joins::from_images(body.joins);
         self.counters.gates = Gates::from_images(body.gates);
-        self.slots = body
-            .slots
-            .into_iter()
-            .map(|image| self.load_slot(seq, image, referenced))
-            .collect::<Result<_, _>>()?;
+        for image in body.slots {
+            self.load_next_slot(seq, image, referenced)?;
+        }
         self.load_outbox(body.outbox, referenced)?;
         self.writer.next_seq = seq + 1;
         // One that was written at the end of a drive says how it ended, and nobody has driven a fresh fork yet.
@@ -304,6 +312,23 @@ impl Execution {
             };
             let mut update = UpdateValue::from_bytes(&update);
             self.cell.apply(&mut update, Some(&only)).map_err(cell_error)?;
+        }
+        Ok(())
+    }
+
+    /// A slot has to be there before the execution inside it.
+    fn load_next_slot(
+        &mut self,
+        at: Seq,
+        mut image: SlotImage,
+        entries: &[Entry],
+    ) -> Result<(), RecoverError> {
+        let nested = image.nested.take();
+        let place = self.slots.len() as u32;
+        self.slots.push(self.load_slot(at, image, entries)?);
+        if let Some(body) = nested {
+            let child = self.load_nested(at, place, *body)?;
+            self.slots[place as usize].child = Some(child);
         }
         Ok(())
     }
@@ -351,7 +376,7 @@ impl Execution {
         }
         let SlotImage { node, critique, attempts, answers, tries, .. } = image;
         let extra = Some(Box::new(Extra { answers, steps, posts, tries, waited: None }));
-        Ok(Slot { node, input, critique, attempts, progress, extra })
+        Ok(Slot { node, input, critique, attempts, progress, extra, child: None })
     }
 
     fn pass_snapshot(&mut self, entry: &Entry) -> Result<(), RecoverError> {

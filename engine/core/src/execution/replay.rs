@@ -27,6 +27,7 @@ impl Execution {
                 }
                 slot.progress =
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
+                self.adopt_posts(index as usize);
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
             Body::Failed { index, attempt, failure, retry, handled } => {
@@ -35,6 +36,9 @@ impl Execution {
                 countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
                 slot.attempts = attempt;
                 slot.fail(failure, retry, handled);
+                if handled {
+                    self.adopt_posts(index as usize);
+                }
                 Ok(())
             }
             Body::Asked { index, attempt, interrupt } => {
@@ -62,6 +66,7 @@ impl Execution {
                 self.slot_mut(seq, index)?.extra_mut().steps.keep(step, seq);
                 Ok(())
             }
+            Body::Nested { index, entry } => self.replay_nested(seq, index, &entry),
             Body::Delivered { id } => {
                 self.outbox.retain(|pending| pending.post.id != id);
                 Ok(())
@@ -74,6 +79,7 @@ impl Execution {
             }
             Body::Cancelled => {
                 self.cancelled = true;
+                self.adopt_all_posts();
                 self.slots.clear();
                 Ok(())
             }

@@ -21,6 +21,10 @@ impl BackOffs {
         self.timer = None;
     }
 
+    pub(super) fn timer(&self) -> Option<u64> {
+        self.timer
+    }
+
     /// Those whose time has come, in the order of the superstep.
     fn due(&mut self, now_ms: u64) -> BTreeSet<u32> {
         let mut due = BTreeSet::new();

@@ -109,6 +109,13 @@ pub enum Event {
         /// The position.
         seq: Seq,
     },
+    /// Something happened inside an activation whose node is a graph.
+    Nested {
+        /// The activation.
+        within: ActivationId,
+        /// What happened.
+        event: Box<Event>,
+    },
     /// The time has come that [`Action::SetTimer`] named, or an earlier or later one: a timer may fire twice.
     TimerFired,
     /// Stop at the next safe point.
@@ -135,6 +142,15 @@ pub enum Action {
     StepKept(Box<StepKept>),
     /// Tell whoever watches.
     Emit(Notice),
+    /// Do this for the graph inside an activation; what is reported about it is an [`Event::Nested`].
+    Nested {
+        /// The activation.
+        within: ActivationId,
+        /// Its node.
+        node: NodeIx,
+        /// What to do: run, let go on, deliver or emit.
+        action: Box<Action>,
+    },
     /// The drive is over.
     Stop(Outcome),
 }
@@ -232,6 +248,8 @@ pub struct Interrupt {
     pub name: String,
     /// The node that asks.
     pub node: NodeIx,
+    /// The activation that asks: of a fan-out, which of its siblings.
+    pub activation: ActivationId,
     /// The question, MessagePack.
     pub question: Vec<u8>,
     /// Why the last answer did not fit, if there was one.
@@ -384,6 +402,8 @@ pub struct Limits {
     pub steps: usize,
     /// Values of more bytes than this are stored once in a thread; `usize::MAX` for none.
     pub value_bytes: usize,
+    /// Items of a thread's outbox that are not delivered; a node that posts beyond that fails.
+    pub outbox: usize,
 }
 
 impl Default for Limits {
@@ -395,6 +415,7 @@ impl Default for Limits {
             snapshot_after_bytes: 256 * 1024,
             steps: 1000,
             value_bytes: 4096,
+            outbox: 10_000,
         }
     }
 }

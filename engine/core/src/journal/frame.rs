@@ -15,7 +15,14 @@ pub const CUT_FORMAT: u8 = 2;
 /// The largest entry that is written or read, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 8 * 1024 * 1024;
 
+/// What records of graphs inside nodes may have beyond that for the records around them.
+pub(super) const WRAPPING_BYTES: usize = 64 * 1024;
+
 pub(super) const HEADER_BYTES: usize = 5;
+
+/// Stands in the place of the format version where the body is sealed: whoever has no key can still see that it is
+/// whole.
+const SEALED: u8 = 0xff;
 
 /// Why bytes are not an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +45,9 @@ pub enum FrameError {
     /// The bytes are not those that were written.
     #[error("a journal entry does not match its checksum: it is corrupt; restore the database from a backup")]
     Checksum,
+    /// The bytes are those that were written, and are sealed.
+    #[error("a journal entry is sealed; open the store by `Sealed` with the key that it was sealed with")]
+    Sealed,
     /// The bytes are those that were written, but do not hold an entry.
     #[error("a journal entry cannot be read: {reason}")]
     Malformed {
@@ -77,6 +87,7 @@ impl FrameError {
             FrameError::Oversize { .. } => "SW-S412",
             FrameError::Unfilled { .. } => "SW-S441",
             FrameError::Dangling { .. } => "SW-S442",
+            FrameError::Sealed => "SW-S460",
         }
     }
 }
@@ -86,11 +97,20 @@ impl FrameError {
 /// # Errors
 /// [`FrameError::Oversize`] above the limit, [`FrameError::Malformed`] if the body cannot be serialised.
 pub fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
+    encode_up_to(MAX_ENTRY_BYTES, body)
+}
+
+/// Frames a body that holds an entry.
+pub(crate) fn encode_wrapping<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
+    encode_up_to(MAX_ENTRY_BYTES + WRAPPING_BYTES, body)
+}
+
+fn encode_up_to<T: Serialize>(most: usize, body: &T) -> Result<Vec<u8>, FrameError> {
     let mut bytes = Vec::with_capacity(192);
     bytes.extend_from_slice(&[FORMAT, 0, 0, 0, 0]);
     rmp_serde::encode::write_named(&mut bytes, body)
         .map_err(|error| FrameError::Malformed { reason: error.to_string() })?;
-    if bytes.len() > MAX_ENTRY_BYTES {
+    if bytes.len() > most {
         return Err(FrameError::Oversize { bytes: bytes.len() });
     }
     seal(&mut bytes);
@@ -101,6 +121,21 @@ pub fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
 pub(super) fn seal(bytes: &mut [u8]) {
     let checksum = crc32fast::hash(&bytes[HEADER_BYTES..]);
     bytes[1..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Frames what a sealer made of an entry.
+pub fn frame_sealed(sealed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + sealed.len());
+    bytes.extend_from_slice(&[SEALED, 0, 0, 0, 0]);
+    bytes.extend_from_slice(sealed);
+    seal(&mut bytes);
+    bytes
+}
+
+/// What a sealer made of an entry, if the bytes are a whole frame around that.
+pub fn unframe_sealed(bytes: &[u8]) -> Option<&[u8]> {
+    let (header, sealed) = bytes.split_at_checked(HEADER_BYTES)?;
+    (header[0] == SEALED && header[1..] == crc32fast::hash(sealed).to_le_bytes()).then_some(sealed)
 }
 
 /// Reads a framed body back.
@@ -120,8 +155,12 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
 
 /// The format of an entry, and what stands behind its header.
 pub(super) fn open(bytes: &[u8]) -> Result<(u8, &[u8]), FrameError> {
+    if bytes.first() == Some(&SEALED) {
+        return Err(unframe_sealed(bytes).map_or(FrameError::Checksum, |_| FrameError::Sealed));
+    }
     // The list of cuts is never longer than the values that it stands for.
     let most = if bytes.first() == Some(&CUT_FORMAT) { 2 * MAX_ENTRY_BYTES } else { MAX_ENTRY_BYTES };
+    let most = most + WRAPPING_BYTES;
     if bytes.len() > most {
         return Err(FrameError::Oversize { bytes: bytes.len() });
     }

@@ -130,6 +130,16 @@ pub enum Body {
         #[serde(rename = "s")]
         step: StoredStep,
     },
+    /// A record of the execution inside an activation.
+    #[serde(rename = "g")]
+    Nested {
+        /// The activation's index in the superstep.
+        #[serde(rename = "i")]
+        index: u32,
+        /// The inner record, framed.
+        #[serde(rename = "b")]
+        entry: ByteBuf,
+    },
     /// Somebody said how an effect ended whose outcome was unknown.
     #[serde(rename = "l")]
     Settled {

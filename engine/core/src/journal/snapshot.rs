@@ -169,6 +169,9 @@ pub struct SlotImage {
     /// What it has used of its policy.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<Tries>,
+    /// The execution inside it: a whole snapshot, without references to entries.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub nested: Option<Box<SnapshotBody>>,
 }
 
 /// One step in a snapshot. Results are not copied from snapshot to snapshot where an entry holds them.

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::{self, CUT_FORMAT, FORMAT, FrameError, HEADER_BYTES, MAX_ENTRY_BYTES};
+use super::frame::{self, CUT_FORMAT, FORMAT, FrameError, HEADER_BYTES, MAX_ENTRY_BYTES, WRAPPING_BYTES};
 use crate::ids::Seq;
 
 /// A value that an entry leaves out.
@@ -72,7 +72,7 @@ impl<'a> Parts<'a> {
         let whole = list.whole as usize;
         let left_out: usize = list.cuts.iter().map(|cut| cut.length as usize).sum();
         let is_whole = body.len() == whole;
-        if (!is_whole && body.len() != whole - left_out) || whole > MAX_ENTRY_BYTES {
+        if (!is_whole && body.len() != whole - left_out) || whole > MAX_ENTRY_BYTES + WRAPPING_BYTES {
             return Err(malformed());
         }
         Ok(Self { cuts: list.cuts, body, is_whole })
@@ -260,7 +260,7 @@ mod tests {
             (vec![cut_at(7, one, one), cut_at(7, one + 1, one)], body.len()),
             (vec![cut_at(7, body.len(), one)], body.len()),
             (vec![cut_at(7, one, one)], body.len() - 1),
-            (vec![cut_at(7, one, one)], MAX_ENTRY_BYTES + 1),
+            (vec![cut_at(7, one, one)], MAX_ENTRY_BYTES + WRAPPING_BYTES + 1),
         ];
         for (cuts, whole) in wrong {
             let bytes = join(cuts, body, whole).unwrap();

@@ -135,7 +135,7 @@ impl World {
                     self.acked
                 ));
             }
-            Action::Emit(_) | Action::Deliver(_) => {}
+            Action::Emit(_) | Action::Deliver(_) | Action::Nested { .. } => {}
             Action::SetTimer { at_ms } => {
                 self.note(|| format!("set the timer to {at_ms}"));
                 process.timer = Some(at_ms);

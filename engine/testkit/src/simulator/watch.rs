@@ -215,7 +215,7 @@ impl Watch {
                 self.settled = seq;
                 self.slots.clear();
             }
-            Body::Drained | Body::Delivered { .. } => {}
+            Body::Drained | Body::Delivered { .. } | Body::Nested { .. } => {}
         }
         Ok(())
     }
