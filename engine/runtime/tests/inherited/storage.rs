@@ -55,9 +55,11 @@ async fn envelope_amplification_bound() {
     const SIZE: usize = 10_000;
     const ROUNDS: usize = 100;
     let mut g = builder();
-    let work = g.func("work", async |_: Ctx<Log>| {
-        // Half of it grows a list, half of it replaces a field.
-        Ok(Log::update().trace("x".repeat(SIZE / 2)).text("y".repeat(SIZE / 2)).total(1u64))
+    let work = g.func("work", async |ctx: Ctx<Log>| {
+        // Half of it grows a list, half of it replaces a field, and nothing is written twice.
+        let [item, text] =
+            ["x", "y"].map(|letter| letter.repeat(SIZE / 2 - 8) + &format!("{:08}", ctx.state.total));
+        Ok(Log::update().trace(item).text(text).total(1u64))
     });
     g.start(work);
     let again = |log: &Log| if log.trace.len() < ROUNDS { Fork::Left } else { Fork::Right };
