@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use statewright_engine_runtime::{Graph, Problems};
+use statewright_engine_runtime::{Data, Delivery, Graph, Handlers, NodeError, Problems};
 use statewright_graphs::{ClassicState, Pipeline, ResearchState, Services};
 use statewright_nodes_ports::{ChatModel, ModelError, TokenCounter};
 
@@ -29,21 +29,37 @@ pub struct App {
     own: Vec<Box<dyn AnyGraph>>,
     ready: Vec<Box<dyn AnyGraph>>,
     models: Vec<(String, ModelFactory)>,
+    version: Option<String>,
+    handlers: Handlers,
 }
 
 impl App {
-    /// A program with the ready graphs, to which yours are added.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::ready()
-    }
-
     /// The program as it is shipped: the graphs `research` and `classic`.
     #[must_use]
     pub fn ready() -> Self {
+        Self::new().version(env!("CARGO_PKG_VERSION"))
+    }
+
+    /// A program with the ready graphs, to which yours are added.
+    #[must_use]
+    pub fn new() -> Self {
         let research = Registered::<ResearchState, _>::new("research", statewright_graphs::research);
         let classic = Registered::<ClassicState, _>::new("classic", statewright_graphs::classic);
-        Self { own: Vec::new(), ready: vec![Box::new(research), Box::new(classic)], models: Vec::new() }
+        Self {
+            own: Vec::new(),
+            ready: vec![Box::new(research), Box::new(classic)],
+            models: Vec::new(),
+            version: None,
+            handlers: Handlers::new(),
+        }
+    }
+
+    /// What `--version` prints beside the program's name: `env!("CARGO_PKG_VERSION")` is that of your package. Without it
+    /// only the version of Statewright is printed, and said to be that.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
     }
 
     /// Leaves the ready graphs out.
@@ -82,6 +98,21 @@ impl App {
         self
     }
 
+    /// Delivers the items of this kind that nodes post to the outbox, in every drive and by `runs deliver`. A handler that
+    /// takes longer than 60 s is given up, and its item stays.
+    #[must_use]
+    pub fn outbox<T: Data, Fut>(
+        mut self,
+        kind: impl Into<String>,
+        handler: impl Fn(Delivery<T>) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<(), NodeError>> + Send + 'static,
+    {
+        self.handlers = self.handlers.on(kind, handler);
+        self
+    }
+
     /// Runs the command that the program was started with, and gives the exit code: 0 finished, 1 error, 2 wrong
     /// usage, 3 waiting for an answer, 4 stopped and resumable, 130 after a second Ctrl-C. Starts a runtime of its
     /// own, so it is called from a plain `main`.
@@ -89,9 +120,19 @@ impl App {
         crate::cli::main(&self)
     }
 
+    /// What `--version` prints.
+    pub(crate) fn shown_version(&self) -> String {
+        let own = || concat!("(statewright ", env!("CARGO_PKG_VERSION"), ")").to_owned();
+        self.version.clone().unwrap_or_else(own)
+    }
+
     /// All graphs, the default one first.
     pub(crate) fn graphs(&self) -> impl Iterator<Item = &dyn AnyGraph> {
         self.own.iter().chain(&self.ready).map(|graph| &**graph)
+    }
+
+    pub(crate) fn handlers(&self) -> Handlers {
+        self.handlers.clone()
     }
 
     pub(crate) fn models(&self) -> &[(String, ModelFactory)] {

@@ -115,6 +115,56 @@ pub enum CliError {
     /// An option does not go with another, or has a value that means nothing.
     #[error("{0}")]
     Usage(String),
+    /// A thread that is not stored here.
+    #[error("no thread is named `{given}` in `{database}`{}; `threads list` shows all", did_you_mean(nearest.as_deref()))]
+    UnknownThread {
+        /// The name as given.
+        given: String,
+        /// The database that was searched.
+        database: String,
+        /// The most similar name.
+        nearest: Option<String>,
+    },
+    /// A thread that is to be deleted although something of its run is left to do.
+    #[error(
+        "the run on the thread `{thread}` is {status} and not over; cancel it first, or delete the thread with --force"
+    )]
+    ThreadOpen {
+        /// The thread.
+        thread: String,
+        /// How its run stands.
+        status: &'static str,
+    },
+    /// An edit of a field that the state does not have.
+    #[error("the state `{state}` has no field `{field}`{}", suggestion(nearest.as_deref(), known))]
+    UnknownField {
+        /// The field as given.
+        field: String,
+        /// The state.
+        state: &'static str,
+        /// The most similar field.
+        nearest: Option<String>,
+        /// All fields.
+        known: Vec<String>,
+    },
+    /// An edit with a value that its field cannot have.
+    #[error(
+        "the field `{field}` cannot be set to this: {reason}; write its value as JSON, as `threads show` does"
+    )]
+    WrongValue {
+        /// The field.
+        field: String,
+        /// Why.
+        reason: String,
+    },
+    /// The thread belongs to a graph that this program does not have.
+    #[error("the thread `{thread}` belongs to {}, which this program does not have; use the program that began it", graph.as_deref().map_or("an unknown graph".to_owned(), |graph| format!("the graph `{graph}`")))]
+    ForeignThread {
+        /// The thread.
+        thread: String,
+        /// Its graph, if that can be read.
+        graph: Option<String>,
+    },
     /// The operating system refused something that every run needs.
     #[error("{what} cannot be set up: {reason}; check the limits of this system")]
     System {
@@ -161,6 +211,11 @@ impl CliError {
             Self::NeverBegan { .. } => "SW-C712",
             Self::Usage(_) => "SW-C713",
             Self::System { .. } => "SW-C714",
+            Self::UnknownThread { .. } => "SW-C740",
+            Self::ThreadOpen { .. } => "SW-C741",
+            Self::UnknownField { .. } => "SW-C742",
+            Self::WrongValue { .. } => "SW-C743",
+            Self::ForeignThread { .. } => "SW-C744",
             Self::Graph(error) => error.code(),
             Self::Run(error) => error.code(),
             Self::Store(error) => error.code(),

@@ -12,6 +12,7 @@ mod error;
 mod models;
 mod pages;
 mod pipeline;
+mod time_travel;
 
 pub use app::App;
 pub use error::CliError;
@@ -75,6 +76,9 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/interrupts.md")]
     struct Interrupts;
+
+    #[doc = include_str!("../docs/guides/time-travel.md")]
+    struct TimeTravel;
 
     #[doc = include_str!("../docs/guides/from-langgraph.md")]
     struct FromLangGraph;

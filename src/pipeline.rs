@@ -6,10 +6,12 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use statewright_engine_runtime::{
-    Checkpointer, Durability, Events, Graph, Interrupt, Outcome, Plan, Problems, RunControl, RunError, RunId,
-    Runner, Status, ThreadId,
+    Checkpointer, Durability, Events, Graph, Handlers, Interrupt, Outcome, Plan, Problems, RunControl,
+    RunError, RunId, Runner, Settlement, Status, ThreadId,
 };
 use statewright_graphs::{Pipeline, Report, Services};
+
+use crate::time_travel::TimeTravel;
 
 /// A graph of the program, not built yet.
 pub(crate) trait AnyGraph: Send + Sync {
@@ -21,7 +23,7 @@ pub(crate) trait AnyGraph: Send + Sync {
 }
 
 /// A graph that can be driven.
-pub(crate) trait OpenGraph: Send + Sync {
+pub(crate) trait OpenGraph: TimeTravel + Send + Sync {
     fn plan(&self) -> &Arc<Plan>;
 
     /// A drive that begins once its end is awaited.
@@ -41,13 +43,27 @@ pub(crate) struct Job {
     pub(crate) thread: ThreadId,
     pub(crate) durability: Durability,
     pub(crate) intent: Intent,
+    /// Who delivers what is in the outbox.
+    pub(crate) handlers: Handlers,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Intent {
-    Start { run: RunId, question: String },
+    Start {
+        run: RunId,
+        question: String,
+    },
     Resume,
-    Answer { id: String, value: serde_json::Value },
+    Answer {
+        id: String,
+        value: serde_json::Value,
+    },
+    /// With the result that the effect had; none if it did not take place.
+    Settle {
+        effect: String,
+        value: Option<serde_json::Value>,
+    },
+    Deliver,
     Cancel,
 }
 
@@ -65,6 +81,8 @@ pub(crate) struct Ended {
     /// The outcome in words.
     pub(crate) words: String,
     pub(crate) report: Report,
+    /// Ids of items of the outbox that were not delivered.
+    pub(crate) undelivered: Vec<String>,
 }
 
 /// Where a thread stands.
@@ -102,8 +120,8 @@ where
     }
 }
 
-struct Opened<S> {
-    graph: Graph<S>,
+pub(crate) struct Opened<S> {
+    pub(crate) graph: Graph<S>,
 }
 
 /// A draft that no run has settled on is shown to nobody as the answer.
@@ -118,10 +136,17 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
 
     fn drive(&self, store: Arc<dyn Checkpointer>, job: Job) -> Drive {
         let runner = Runner::new(self.graph.clone()).shared_checkpointer(store).durability(job.durability);
+        let runner = runner.outbox_handlers(job.handlers);
         let mut run = match job.intent {
             Intent::Start { run, question } => runner.start(job.thread, S::ask(&question)).id(run),
             Intent::Resume => runner.resume(job.thread),
             Intent::Answer { id, value } => runner.answer(job.thread, id, &value),
+            Intent::Settle { effect, value } => {
+                let settlement =
+                    value.as_ref().map_or_else(Settlement::did_not_take_place, Settlement::took_place);
+                runner.settle(job.thread, effect, settlement)
+            }
+            Intent::Deliver => runner.deliver(job.thread),
             Intent::Cancel => runner.cancel(job.thread),
         };
         let (events, control) = (run.events(), run.control());
@@ -129,7 +154,8 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
             let report = run.await?;
             let words = report.describe();
             let finished = report.outcome == Outcome::Finished;
-            Ok(Ended { words, report: answered(report.state.report(), finished), outcome: report.outcome })
+            let shown = answered(report.state.report(), finished);
+            Ok(Ended { words, report: shown, undelivered: report.undelivered, outcome: report.outcome })
         };
         Drive { events, control, end: end.boxed() }
     }

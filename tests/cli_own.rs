@@ -41,6 +41,44 @@ fn offer(_services: &Services) -> Result<Graph<Offer>, Problems> {
     g.build()
 }
 
+#[derive(State, Clone, Debug, Default, Serialize, Deserialize)]
+struct Parcel {
+    address: String,
+    receipt: Option<u64>,
+}
+
+/// The money is gone, and then the line is dead.
+async fn send(ctx: Ctx<Parcel>) -> Result<ParcelUpdate, NodeError> {
+    let pay = |_key| async { Err::<u64, _>(NodeError::transient("timed out")) };
+    let receipt = ctx.effect("pay").run(pay).await?;
+    ctx.outbox("mail", &ctx.state.address)?;
+    Ok(Parcel::update().receipt(receipt))
+}
+
+fn parcel(_services: &Services) -> Result<Graph<Parcel>, Problems> {
+    let mut g = StateGraph::<Parcel>::new("parcel");
+    let send = g.func("send", send);
+    g.start(send);
+    g.end(send);
+    g.build()
+}
+
+impl Pipeline for Parcel {
+    fn ask(question: &str) -> ParcelUpdate {
+        Parcel::update().address(question.to_owned())
+    }
+
+    fn report(&self) -> Report {
+        Report { answer: format!("receipt {}", self.receipt.unwrap_or(0)), ..Report::default() }
+    }
+}
+
+/// Delivers to a file, if there is one.
+async fn deliver(mail: statewright::engine::Delivery<String>) -> Result<(), NodeError> {
+    let mut letters = std::fs::OpenOptions::new().append(true).open("letters.txt")?;
+    Ok(std::io::Write::write_all(&mut letters, format!("{} {}\n", mail.id, mail.payload).as_bytes())?)
+}
+
 /// A graph that `build()` refuses.
 fn broken(_services: &Services) -> Result<Graph<Offer>, Problems> {
     let mut g = StateGraph::<Offer>::new("broken");
@@ -63,12 +101,16 @@ impl Pipeline for Offer {
 fn main() -> ExitCode {
     if std::env::var_os(IS_PROGRAM).is_none() {
         a_program_of_ones_own_gets_every_command();
+        an_operator_settles_effects_and_delivers_what_is_left();
         return ExitCode::SUCCESS;
     }
     App::new()
+        .version("7.8.9")
         .without_ready_graphs()
         .graph("offer", offer)
         .graph("broken", broken)
+        .graph("parcel", parcel)
+        .outbox("mail", deliver)
         .model("mute", |_| Ok(Arc::new(Scripted::new([Reply::text("nothing")]))))
         .main()
 }
@@ -84,6 +126,13 @@ fn a_program_of_ones_own_gets_every_command() {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
     };
+    let mut version = Command::new(&program);
+    let version = version.arg("--version").env(IS_PROGRAM, "1").output().unwrap();
+    assert_eq!(
+        String::from_utf8(version.stdout).unwrap(),
+        format!("{name} 7.8.9\n"),
+        "its own, not the engine's"
+    );
     let asked = call(3, &["run", "a lamp"]);
     assert_eq!(
         (&asked["graph"], &asked["model"]),
@@ -114,4 +163,45 @@ fn a_program_of_ones_own_gets_every_command() {
     assert_eq!(call(1, &["run", "--graph", "research", "?"])["error"]["code"], "SW-C702", "left out");
     let problems = call(1, &["graph", "broken"]);
     assert!(problems["error"]["code"].as_str().unwrap().starts_with("SW-G1"), "{problems}");
+}
+
+fn an_operator_settles_effects_and_delivers_what_is_left() {
+    let home = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    let call = |code: i32, args: &[&str]| -> Value {
+        let mut command = Command::new(&program);
+        command.args(args).arg("--json").current_dir(home.path());
+        let output = command.env(IS_PROGRAM, "1").env("STATEWRIGHT_HOME", home.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let run = call(1, &["run", "--graph", "parcel", "--thread", "p", "Elm Street 4"]);
+    let run = run["run"].as_str().unwrap();
+    assert_eq!(call(1, &["resume", run])["error"]["code"], "SW-X252", "nobody knows whether it was paid");
+    let shown = call(0, &["threads", "show", "p"]);
+    assert_eq!(shown["unknown_effects"], serde_json::json!(["pay@1.0"]));
+
+    assert_eq!(call(1, &["runs", "settle", run, "pay@9.9", "1"])["error"]["code"], "SW-X255");
+    assert_eq!(
+        call(1, &["runs", "settle", run, "pay@1.0", "--not-done"])["outcome"],
+        "failed",
+        "it began anew"
+    );
+    let settled = call(0, &["runs", "settle", run, "pay@1.0", "4711"]);
+    assert_eq!((&settled["outcome"], &settled["answer"]), (&"finished".into(), &"receipt 4711".into()));
+
+    let shown = call(0, &["threads", "show", "p"]);
+    assert_eq!(shown["undelivered"], serde_json::json!(["1.0#0"]), "there was no letter box");
+    assert_eq!(call(1, &["runs", "deliver", run])["undelivered"], serde_json::json!(["1.0#0"]));
+    std::fs::write(home.path().join("letters.txt"), "").unwrap();
+    let delivered = call(0, &["runs", "deliver", run]);
+    assert_eq!((&delivered["delivered"], &delivered["undelivered"]), (&1.into(), &serde_json::json!([])));
+    let letters = std::fs::read_to_string(home.path().join("letters.txt")).unwrap();
+    assert!(letters.ends_with(" Elm Street 4\n") && letters.lines().count() == 1, "{letters}");
+    assert_eq!(
+        call(0, &["runs", "deliver", run])["delivered"],
+        0,
+        "what is delivered is not delivered again"
+    );
+    assert_eq!(call(0, &["runs", "list"])["runs"][0]["status"], "finished");
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
@@ -14,6 +15,7 @@ use statewright_nodes_context::{ContextError, DocsIndex};
 #[derive(Clone)]
 pub struct Docs {
     index: Shared<BoxFuture<'static, Result<Arc<DocsIndex>, ContextError>>>,
+    wanted: Arc<AtomicBool>,
 }
 
 impl Docs {
@@ -36,7 +38,7 @@ impl Docs {
 
     /// An index that is there once the future is done; the future is first polled by the first search.
     pub fn when(index: impl Future<Output = Result<DocsIndex, ContextError>> + Send + 'static) -> Self {
-        Self { index: index.map(|index| index.map(Arc::new)).boxed().shared() }
+        Self { index: index.map(|index| index.map(Arc::new)).boxed().shared(), wanted: Arc::default() }
     }
 
     /// The index. Whoever awaits it first has the documents read, everybody else waits for that one reading.
@@ -44,7 +46,18 @@ impl Docs {
     /// # Errors
     /// Those of [`DocsIndex::open`], to everybody who asks: a failed reading is not tried again.
     pub async fn index(&self) -> Result<Arc<DocsIndex>, ContextError> {
+        self.wanted.store(true, Ordering::Relaxed);
         self.index.clone().await
+    }
+
+    /// Has the documents read ahead of the first search, which then has less to wait for.
+    pub async fn prepare(&self) {
+        drop(self.index.clone().await);
+    }
+
+    /// Whether somebody has asked for the index; preparing it does not count.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
     }
 }
 

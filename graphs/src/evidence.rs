@@ -205,7 +205,12 @@ impl Review {
     /// Everything that is wrong, in words.
     #[must_use]
     pub fn critique(&self) -> String {
-        self.findings.iter().map(Finding::to_string).collect::<Vec<_>>().join(" ")
+        self.words().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Each finding in words.
+    pub fn words(&self) -> impl Iterator<Item = String> {
+        self.findings.iter().map(Finding::to_string)
     }
 }
 

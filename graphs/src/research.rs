@@ -295,11 +295,7 @@ fn verdict(state: &ResearchState) -> Verdict<Mend> {
         Blame::Calculator => Mend::Calculator,
         Blame::Writer => Mend::Writer,
     });
-    Verdict { score: review.score, critique: findings(review).join(" "), blame }
-}
-
-fn findings(review: &Review) -> Vec<String> {
-    review.findings.iter().map(ToString::to_string).collect()
+    Verdict { score: review.score, critique: review.critique(), blame }
 }
 
 const EXTRACT: &str = "Find the one arithmetic expression that answers the question, with numbers of the question or \
@@ -322,10 +318,7 @@ fn request(purpose: &'static str, system: &str, prompt: String) -> ChatRequest {
 /// What the reviewer said last and whom it blamed, as a block of a prompt; nothing before the first review.
 fn critique(state: &ResearchState) -> String {
     let Some(review @ Review { blamed: Some(blamed), .. }) = &state.review else { return String::new() };
-    prompts::block(
-        "critique",
-        &format!("To be mended by the {}: {}", blamed.name(), findings(review).join(" ")),
-    )
+    prompts::block("critique", &format!("To be mended by the {}: {}", blamed.name(), review.critique()))
 }
 
 impl Pipeline for ResearchState {
@@ -341,7 +334,7 @@ impl Pipeline for ResearchState {
             quality: self.review.as_ref().map(|review| review.score),
             attempts: self.attempts,
             usage: self.usage,
-            notes: self.notes.iter().cloned().chain(self.review.iter().flat_map(findings)).collect(),
+            notes: self.notes.iter().cloned().chain(self.review.iter().flat_map(Review::words)).collect(),
         }
     }
 }

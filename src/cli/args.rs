@@ -1,4 +1,6 @@
-//! The command line as data. Help texts are written here and nowhere else.
+//! The command line as data. Help texts are written here, and nowhere else but in the files of single commands below.
+
+pub(crate) mod threads;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,10 +71,15 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     /// Answer an open question of a run, and take the run up
     Answer(AnswerArgs),
-    /// List, show, watch and cancel runs
+    /// List, show, watch, cancel, settle and deliver runs
     Runs {
         #[command(subcommand)]
         command: RunsCommand,
+    },
+    /// Look back at threads, fork them, delete them
+    Threads {
+        #[command(subcommand)]
+        command: threads::ThreadsCommand,
     },
     /// Check, copy, shrink or migrate the database
     Db {
@@ -193,6 +200,10 @@ pub(crate) enum RunsCommand {
     Watch(OneRun),
     /// End a run for good
     Cancel(OneRun),
+    /// Say how an effect ended whose outcome is unknown, and take the run up
+    Settle(threads::SettleArgs),
+    /// Deliver what is left in the outbox of a run, and run nothing
+    Deliver(OneRun),
 }
 
 #[derive(Debug, Subcommand)]

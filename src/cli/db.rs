@@ -29,6 +29,8 @@ struct Examined {
     last: Seq,
     /// Everything up to here is sound.
     sound_to: Seq,
+    /// How many entries are whole and sealed, so that nobody can say what is in them without the key.
+    sealed: u64,
     problems: Vec<Problem>,
 }
 
@@ -62,27 +64,39 @@ async fn check(shell: &Shell<'_>, store: &SqlStore) -> Result<Exit, CliError> {
     Ok(if ok { Exit::Finished } else { Exit::Error })
 }
 
+/// What was found in one thread.
+#[derive(Default)]
+struct Findings {
+    problems: Vec<Problem>,
+    sealed: u64,
+}
+
+impl Findings {
+    fn problem(&mut self, seq: Seq, code: &'static str, message: String) {
+        self.problems.push(Problem { seq, code, message });
+    }
+}
+
 /// Reads every entry of a thread and compares it with its checksum.
 async fn examine(store: &SqlStore, thread: ThreadId, last: Seq) -> Examined {
-    let mut problems = Vec::new();
+    let mut found = Findings::default();
     for from in (1..=last).step_by(CHUNK as usize) {
         let to = last.min(from + CHUNK - 1);
         match store.entries(&thread, &[(from, to)]).await {
-            Ok(entries) => judge(store, &thread, (from, to), &entries, &mut problems).await,
+            Ok(entries) => judge(store, &thread, (from, to), &entries, &mut found).await,
             Err(_) => {
                 for seq in from..=to {
                     match store.entries(&thread, &[(seq, seq)]).await {
-                        Ok(entries) => {
-                            judge(store, &thread, (seq, seq), &entries, &mut problems).await;
-                        }
-                        Err(error) => problems.push(unreadable(seq, &error)),
+                        Ok(entries) => judge(store, &thread, (seq, seq), &entries, &mut found).await,
+                        Err(error) => found.problems.push(unreadable(seq, &error)),
                     }
                 }
             }
         }
     }
+    let Findings { problems, sealed } = found;
     let sound_to = problems.first().map_or(last, |problem| problem.seq - 1);
-    Examined { thread, last, sound_to, problems }
+    Examined { thread, last, sound_to, sealed, problems }
 }
 
 fn unreadable(seq: Seq, error: &StoreError) -> Problem {
@@ -95,16 +109,18 @@ async fn judge(
     thread: &ThreadId,
     (from, to): (Seq, Seq),
     entries: &[Entry],
-    problems: &mut Vec<Problem>,
+    found: &mut Findings,
 ) {
     let mut entries = entries.iter().peekable();
     for seq in from..=to {
         let Some(entry) = entries.next_if(|entry| entry.seq == seq) else {
-            problems.push(Problem { seq, code: "SW-S410", message: "the entry is missing".to_owned() });
+            found.problem(seq, "SW-S410", "the entry is missing".to_owned());
             continue;
         };
-        if let Err(error) = whole(store, thread, entry).await {
-            problems.push(Problem { seq, code: error.code(), message: error.to_string() });
+        match whole(store, thread, entry).await {
+            Ok(()) => {}
+            Err(FrameError::Sealed) => found.sealed += 1,
+            Err(error) => found.problem(seq, error.code(), error.to_string()),
         }
     }
 }
@@ -128,7 +144,7 @@ fn as_json(examined: &Examined) -> Value {
         |problem: &Problem| json!({ "seq": problem.seq, "code": problem.code, "message": problem.message });
     json!({
         "thread": examined.thread, "entries": examined.last, "sound_to": examined.sound_to,
-        "problems": examined.problems.iter().map(problem).collect::<Vec<_>>(),
+        "sealed": examined.sealed, "problems": examined.problems.iter().map(problem).collect::<Vec<_>>(),
     })
 }
 
@@ -152,6 +168,10 @@ fn print(shell: &Shell<'_>, store: &SqlStore, structure: &[String], threads: &[E
     }
     let entries: Seq = threads.iter().map(|thread| thread.last).sum();
     let counted = format!("{} threads, {entries} entries in {}", threads.len(), store.place());
+    let sealed: u64 = threads.iter().map(|thread| thread.sealed).sum();
+    if sealed > 0 {
+        out.line(&format!("{sealed} entries are sealed: they are as they were written, and what is in them only the program with the key can check"));
+    }
     if structure.is_empty() && damaged.is_empty() {
         out.line(&format!("{} {counted}: all sound", out.style().green().apply_to("✓")));
     } else {

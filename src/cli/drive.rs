@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use statewright_engine_runtime::{RunError, RunEvent, RunId};
-use statewright_engine_sql::SqlStore;
+use statewright_engine_sql::{RunRow, SqlStore};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::Instrument;
 
@@ -34,12 +34,13 @@ pub(crate) enum Stop {
 pub(crate) async fn drive(
     shell: &Shell<'_>,
     store: &SqlStore,
-    run: &RunId,
+    row: &RunRow,
     drive: Drive,
     view: &mut View<'_>,
     timeout: Option<Duration>,
 ) -> Result<Stop, CliError> {
     let Drive { mut events, control, end } = drive;
+    let run = &row.run;
     let mut signals = Signals::listen()?;
     let mut task = tokio::spawn(end.instrument(tracing::info_span!("run", %run)));
     let mut poll = interval(CANCEL_POLL);
@@ -78,7 +79,7 @@ pub(crate) async fn drive(
             }
             event = events.next(), if is_open => match event {
                 Some(event) => {
-                    note_resumed(store, run, &event).await;
+                    note_opened(store, row, &event).await;
                     show(view, &event);
                 }
                 None => is_open = false,
@@ -110,9 +111,16 @@ fn interrupt(shell: &Shell<'_>, view: &mut View<'_>, run: &RunId, again: bool) {
 }
 
 /// From its opening on the thread is held. A list that is behind for a while is no reason to stop.
-async fn note_resumed(store: &SqlStore, run: &RunId, event: &RunEvent) {
-    if matches!(event, RunEvent::Opened { resumed: true, .. }) {
-        drop(store.update_run(run, standing::RUNNING, None, session::now_ms()).await);
+async fn note_opened(store: &SqlStore, row: &RunRow, event: &RunEvent) {
+    match event {
+        RunEvent::Opened { resumed: true, .. } => {
+            drop(store.update_run(&row.run, standing::RUNNING, None, session::now_ms()).await);
+        }
+        // A deletion of the thread just before took the row along, and a run that nobody can find would be lost.
+        RunEvent::Opened { resumed: false, .. } if matches!(store.thread_of(&row.run).await, Ok(None)) => {
+            drop(store.record_run(row.clone()).await);
+        }
+        _ => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! The commands. This file parses the command line, sets up what all commands share, and maps results to exit codes;
 //! what a command does is in the file of its name.
-#![doc = include_str!("json.md")]
+#![doc = include_str!("../../docs/guides/json.md")]
 
 mod args;
 mod db;
@@ -13,14 +13,17 @@ mod live;
 mod logging;
 mod migrate;
 mod output;
+mod prune;
 mod run;
 mod runs;
 mod session;
 mod show;
 mod signals;
 mod standing;
+mod threads;
 mod trace;
 mod watch;
+mod when;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -63,7 +66,7 @@ pub(crate) struct Shell<'a> {
 /// The whole program, from the command line to the exit code.
 pub(crate) fn main(app: &App) -> ExitCode {
     let program = program_name();
-    let matches = command(&program).try_get_matches();
+    let matches = command(&program).version(app.shown_version()).try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -113,7 +116,10 @@ async fn dispatch(shell: &Shell<'_>, command: Command) -> Result<Exit, CliError>
             RunsCommand::Show(args) => show::show(shell, &args).await,
             RunsCommand::Watch(args) => watch::watch(shell, &args).await,
             RunsCommand::Cancel(args) => runs::cancel(shell, &args).await,
+            RunsCommand::Settle(args) => run::settle(shell, args).await,
+            RunsCommand::Deliver(args) => runs::deliver(shell, &args).await,
         },
+        Command::Threads { command } => threads::threads(shell, command).await,
         Command::Db { command } => db::db(shell, command).await,
         Command::Graph(args) => graph::graph(shell, &args).await,
         Command::Explain(args) => explain::explain(shell, &args),

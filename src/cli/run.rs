@@ -11,6 +11,7 @@ use statewright_engine_core::Refused;
 use statewright_engine_runtime::{Durability, Outcome, RunError, RunId, Status, ThreadId, random_id};
 use statewright_engine_sql::{RunRow, SqlStore};
 
+use super::args::threads::SettleArgs;
 use super::args::{AnswerArgs, DriveArgs, ResumeArgs, RunArgs, ServiceArgs};
 use super::drive::{self, Stop};
 use super::live::View;
@@ -70,7 +71,8 @@ pub(crate) async fn run(shell: &Shell<'_>, args: RunArgs) -> Result<Exit, CliErr
     };
     // Before the first step: a run that nobody can find would be lost.
     store.record_run(row.clone()).await?;
-    let job = Job { thread, durability, intent: Intent::Start { run, question } };
+    let intent = Intent::Start { run, question };
+    let job = Job { thread, durability, intent, handlers: shell.app.handlers() };
     go(shell, Prepared { store, graph: opened, equipment, row, job, began }, &args.drive).await
 }
 
@@ -83,6 +85,13 @@ pub(crate) async fn resume(shell: &Shell<'_>, args: ResumeArgs) -> Result<Exit, 
 pub(crate) async fn answer(shell: &Shell<'_>, args: AnswerArgs) -> Result<Exit, CliError> {
     let value = serde_json::from_str(&args.value).unwrap_or_else(|_| json!(args.value));
     again(shell, &args.run, args.services, Intent::Answer { id: args.id, value }, &args.drive).await
+}
+
+/// `runs settle`.
+pub(crate) async fn settle(shell: &Shell<'_>, args: SettleArgs) -> Result<Exit, CliError> {
+    let value = args.value.map(|value| serde_json::from_str(&value).unwrap_or_else(|_| json!(value)));
+    let intent = Intent::Settle { effect: args.effect, value };
+    again(shell, &args.run.run, args.services, intent, &args.drive).await
 }
 
 /// Takes a stored run up.
@@ -109,7 +118,7 @@ async fn again(
     let model = session::model(shell, services.model.as_deref())?;
     let equipment = session::equip(model, services.docs).await?;
     let graph = graph.open(&equipment.services)?;
-    let job = Job { thread: row.thread.clone(), durability, intent };
+    let job = Job { thread: row.thread.clone(), durability, intent, handlers: shell.app.handlers() };
     go(shell, Prepared { store, graph, equipment, row, job, began }, args).await
 }
 
@@ -120,7 +129,7 @@ async fn go(shell: &Shell<'_>, prepared: Prepared, args: &DriveArgs) -> Result<E
     let docs = equipment.services.docs;
     if let Some(docs) = docs.clone() {
         // Nodes run meanwhile; a search waits until it is done.
-        tokio::spawn(async move { drop(docs.index().await) });
+        tokio::spawn(async move { docs.prepare().await });
     }
     let stop = drive_or_wait(shell, &store, &*graph, &row, &job, &mut view, args.timeout).await;
     let stop = match stop {
@@ -145,7 +154,8 @@ async fn go(shell: &Shell<'_>, prepared: Prepared, args: &DriveArgs) -> Result<E
         shell.out.warning(error.code(), &error.to_string());
     }
     let warnings = match (&docs, &stop) {
-        (Some(docs), Stop::Ended(_)) => session::left_out(shell, docs).await,
+        // What no node searched has nothing to say about the answer, and nobody waits until it is read.
+        (Some(docs), Stop::Ended(_)) if docs.is_wanted() => session::left_out(shell, docs).await,
         // Whoever set a time limit does not wait for documents after it.
         _ => Vec::new(),
     };
@@ -182,7 +192,7 @@ async fn drive_or_wait(
     let mut retries = 0;
     loop {
         let drive = graph.drive(Arc::new(store.clone()), job.clone());
-        match drive::drive(shell, store, &row.run, drive, view, timeout).await {
+        match drive::drive(shell, store, row, drive, view, timeout).await {
             Err(error) if drive::is_busy(&error) && retries < BUSY_RETRIES => {
                 retries += 1;
                 tokio::time::sleep(BUSY_PAUSE).await;

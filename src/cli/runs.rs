@@ -1,17 +1,18 @@
-//! `runs list` and `runs cancel`.
+//! `runs list`, `runs cancel` and `runs deliver`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use statewright_engine_runtime::{Durability, Outcome};
+use statewright_engine_runtime::{Durability, Handlers, Outcome};
 use statewright_engine_sql::{RunFilter, RunRow, SqlStore};
 
 use super::args::{ListArgs, OneRun};
 use super::output::shortened;
+use super::when::since;
 use super::{Exit, Shell, drive, home, run, session, standing};
 use crate::error::CliError;
-use crate::pipeline::{Intent, Job, OpenGraph};
+use crate::pipeline::{Ended, Intent, Job, OpenGraph};
 
 /// How long `cancel` waits until the process that drives the run has recorded it.
 const CANCEL_WAIT: Duration = Duration::from_secs(3);
@@ -46,8 +47,8 @@ pub(crate) async fn list(shell: &Shell<'_>, args: &ListArgs) -> Result<Exit, Cli
     }
     let now = session::now_ms();
     let cells = |(word, row): &(String, RunRow)| {
-        let age = Duration::from_millis(now.saturating_sub(row.created_ms));
-        vec![row.run.to_string(), word.clone(), ago(age), row.graph.clone(), shortened(&row.label, 60)]
+        let begun = since(now, row.created_ms);
+        vec![row.run.to_string(), word.clone(), begun, row.graph.clone(), shortened(&row.label, 60)]
     };
     shell.out.table(
         &["run", "status", "begun", "graph", "question"],
@@ -60,7 +61,7 @@ pub(crate) async fn list(shell: &Shell<'_>, args: &ListArgs) -> Result<Exit, Cli
 }
 
 /// The word for a row; only one that seems to be interrupted has its journal read.
-async fn status(shell: &Shell<'_>, store: &SqlStore, row: &RunRow) -> Result<String, CliError> {
+pub(crate) async fn status(shell: &Shell<'_>, store: &SqlStore, row: &RunRow) -> Result<String, CliError> {
     let word = standing::of_row(store, row).await?;
     if word != standing::INTERRUPTED {
         return Ok(word);
@@ -96,13 +97,49 @@ pub(crate) async fn cancel(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, Cli
 
 /// Nobody drives it: this process takes it and records the end.
 async fn cancel_idle(store: &SqlStore, graph: &dyn OpenGraph, row: &RunRow) -> Result<String, CliError> {
-    let job = Job { thread: row.thread.clone(), durability: Durability::Power, intent: Intent::Cancel };
-    let ended = graph.drive(Arc::new(store.clone()), job).end.await?;
+    let ended = errand(store, graph, row, Intent::Cancel, Handlers::new()).await?;
     let word = standing::word(&ended.outcome);
     if ended.outcome == Outcome::Cancelled {
         store.update_run(&row.run, word, None, session::now_ms()).await?;
     }
     Ok(word.to_owned())
+}
+
+/// A drive that runs no node.
+async fn errand(
+    store: &SqlStore,
+    graph: &dyn OpenGraph,
+    row: &RunRow,
+    intent: Intent,
+    handlers: Handlers,
+) -> Result<Ended, CliError> {
+    let job = Job { thread: row.thread.clone(), durability: Durability::Power, intent, handlers };
+    Ok(graph.drive(Arc::new(store.clone()), job).end.await?)
+}
+
+/// `runs deliver`.
+pub(crate) async fn deliver(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, CliError> {
+    let store = home::store(&shell.global).await?;
+    let row = session::find_run(&store, &args.run).await?;
+    let graph = session::open_to_read(session::graph_of(shell, &row)?)?;
+    let found = graph.look(Arc::new(store.clone()), row.thread.clone(), None).await?;
+    let waited = found.undelivered.len();
+    let ended = errand(&store, &*graph, &row, Intent::Deliver, shell.app.handlers()).await?;
+    let (left, delivered) = (&ended.undelivered, waited.saturating_sub(ended.undelivered.len()));
+    if shell.out.json {
+        let object = json!({
+            "run": row.run, "thread": row.thread, "delivered": delivered, "undelivered": left,
+        });
+        shell.out.object(&object);
+    } else {
+        shell.out.line(&format!("run {}: {delivered} items delivered, {} left", row.run, left.len()));
+        if !left.is_empty() {
+            shell.out.note(
+                "what is left has no handler in this program, or its handler failed: --log warn says why",
+            );
+        }
+    }
+    Ok(if left.is_empty() { Exit::Finished } else { Exit::Error })
 }
 
 /// Another process drives it: that one has to end it.
@@ -117,14 +154,5 @@ async fn cancel_live(store: &SqlStore, row: &RunRow) -> Result<String, CliError>
             return Ok(now.status);
         }
         tokio::time::sleep(CANCEL_POLL).await;
-    }
-}
-
-fn ago(age: Duration) -> String {
-    match age.as_secs() {
-        seconds @ 0..60 => format!("{seconds} s ago"),
-        seconds @ 60..3_600 => format!("{} min ago", seconds / 60),
-        seconds @ 3_600..86_400 => format!("{} h ago", seconds / 3_600),
-        seconds => format!("{} d ago", seconds / 86_400),
     }
 }

@@ -65,7 +65,7 @@ fn exit_of(outcome: &Outcome) -> Exit {
     }
 }
 
-/// The object of `run`, `resume` and `answer`; its fields are listed in `json.md`.
+/// The object of `run`, `resume` and `answer`; its fields are listed in `docs/guides/json.md`.
 fn object(shell: &Shell<'_>, shown: &Shown<'_>, view: &View<'_>) -> Value {
     let row = shown.row;
     let (word, report, interrupts) = match shown.stop {

@@ -31,7 +31,7 @@ pub(crate) fn word(outcome: &Outcome) -> &'static str {
 }
 
 /// The word for where a thread stands that nobody drives.
-fn idle_word(status: &Status) -> &'static str {
+pub(crate) fn idle_word(status: &Status) -> &'static str {
     match status {
         Status::Stopped(outcome) => word(outcome),
         Status::Empty | Status::Open => INTERRUPTED,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use statewright_engine_core::graph::PASS;
-use statewright_engine_runtime::{ActivationId, Failure, GateRound, NodeIx, Plan, RunEvent};
+use statewright_engine_runtime::{ActivationId, Failure, GateRound, Plan, RunEvent};
 use statewright_nodes_ports::{Usage, item};
 
 /// One execution of a node.
@@ -71,8 +71,7 @@ impl Trace {
                 self.close(*activation, |step| step.failure = Some(failure.clone()))
             }
             RunEvent::Asked(question) => {
-                let open = self.open_at(question.node)?;
-                self.close(open, |step| step.asked = Some(question.name.clone()))
+                self.close(question.activation, |step| step.asked = Some(question.name.clone()))
             }
             RunEvent::Item(sent) if &*sent.kind == item::USAGE => {
                 let usage: Usage = serde_json::from_value(sent.payload.clone()).unwrap_or_default();
@@ -82,15 +81,6 @@ impl Trace {
             }
             _ => None,
         }
-    }
-
-    fn open_at(&self, node: NodeIx) -> Option<ActivationId> {
-        let name = self.plan.node_name(node);
-        self.steps
-            .iter()
-            .rev()
-            .find(|step| step.took.is_none() && step.node == name)
-            .map(|step| step.activation)
     }
 
     fn open(&mut self, activation: ActivationId) -> Option<&mut Step> {
@@ -122,5 +112,41 @@ impl Trace {
             })
         });
         steps.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use statewright_engine_runtime::{Interrupt, NodeIx};
+    use statewright_graphs::Services;
+    use statewright_nodes_context::tokens::Cl100k;
+    use statewright_nodes_models::Offline;
+
+    #[test]
+    fn of_a_fan_out_the_step_that_asks_is_shown_as_asking() {
+        let services = Services {
+            model: Arc::new(Offline::new(Arc::new(Cl100k))),
+            tokens: Arc::new(Cl100k),
+            docs: None,
+        };
+        let graph = statewright_graphs::classic(&services).unwrap();
+        let mut trace = Trace::new(graph.plan().clone());
+        let (node, at) = (NodeIx(1), |index| ActivationId { superstep: 2, index });
+        for index in 0..3 {
+            trace.note(&RunEvent::NodeStarted { node, activation: at(index), attempt: 1 });
+        }
+        let question = Interrupt {
+            id: "price@2.0".to_owned(),
+            name: "price".to_owned(),
+            node,
+            activation: at(0),
+            question: Vec::new(),
+            rejected: None,
+            deadline_ms: None,
+        };
+        let step = trace.note(&RunEvent::Asked(Arc::new(question))).unwrap();
+        assert_eq!((step.activation, step.asked.as_deref()), (at(0), Some("price")));
+        assert_eq!(trace.running().map(|step| step.activation).collect::<Vec<_>>(), [at(1), at(2)]);
     }
 }

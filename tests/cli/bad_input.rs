@@ -89,11 +89,14 @@ fn documents_that_cannot_be_searched() {
     // A bad file among good ones is named, and the rest is used.
     home.write("mixed/good.md", "# Good\n\nThis file can be read.\n");
     home.write("mixed/bad.md", b"# Bad\n\ncaf\xe9\n");
-    let done = home.run(&["run", "--graph", "classic", "--docs", "mixed", SUM]);
+    let search = "Who is the current chair of the Good company?";
+    let done = home.run(&["run", "--graph", "classic", "--docs", "mixed", search]);
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.stderr.contains("warning[SW-N311]") && done.stderr.contains("bad.md"), "{done:?}");
-    let object = home.json(0, &["run", "--graph", "classic", "--docs", "mixed", SUM]);
+    let object = home.json(0, &["run", "--graph", "classic", "--docs", "mixed", search]);
     assert_eq!(object["warnings"][0]["code"], "SW-N311", "{object}");
+    let object = home.json(0, &["run", "--graph", "classic", "--docs", "mixed", SUM]);
+    assert_eq!(object["warnings"], serde_json::json!([]), "what nobody searched is nobody's trouble");
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn signal(child: &Child, name: &str) {
 }
 
 /// A run that waits for its model, which has begun to answer.
-fn waiting(home: &Home, server: &Server, args: &[&str]) -> (Child, String) {
+pub(crate) fn waiting(home: &Home, server: &Server, args: &[&str]) -> (Child, String) {
     let child = home.spawn(&[&["run", "--graph", "classic"], args, &[SUM]].concat());
     until("the call", || (server.wire.calls() > 0).then_some(()));
     (child, newest(home))

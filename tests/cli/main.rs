@@ -12,6 +12,7 @@ mod logs;
 mod postgres;
 mod storage;
 mod support;
+mod threads;
 mod upkeep;
 mod values;
 mod wire;

@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use statewright::engine::{Checkpointer, Durability, Entry, EntryKind, SealError, Sealed, Seq, ThreadId};
+use statewright::prelude::{SqliteOptions, SqliteStore};
 
 use crate::support::{Home, SUM, Server, server};
 
@@ -17,7 +19,7 @@ fn used(server: &Server) -> Home {
 }
 
 /// Changes the database behind the program's back.
-fn sql(database: &Path, statements: &'static str) {
+pub(crate) fn sql(database: &Path, statements: &'static str) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
@@ -194,4 +196,53 @@ fn on_a_server_entries_are_checked_and_a_backup_is_left_to_its_own_tools() {
     let checked = home.json(1, &["db", "check"]);
     assert_eq!(thread(&checked, "one")["sound_to"], 2, "{checked}");
     assert_eq!(thread(&checked, "one")["problems"][0]["code"], "SW-S410", "{checked}");
+}
+
+/// Stands for a cipher: what matters here is that the program has no key.
+struct Mask;
+
+impl statewright::engine::Sealer for Mask {
+    fn seal(&self, _: &ThreadId, _: Seq, bytes: &[u8]) -> Result<Vec<u8>, SealError> {
+        Ok(bytes.iter().map(|byte| !byte).collect())
+    }
+
+    fn open(&self, _: &ThreadId, _: Seq, bytes: &[u8]) -> Result<Vec<u8>, SealError> {
+        Ok(bytes.iter().map(|byte| !byte).collect())
+    }
+}
+
+#[test]
+fn sealed_entries_are_called_sealed_and_their_damage_is_found_without_the_key() {
+    let server = server("");
+    let home = used(&server);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = SqliteStore::open(home.database(), SqliteOptions::default()).await.unwrap();
+        let thread = ThreadId::from("secret");
+        let sealed = Sealed::new(store.clone(), Mask);
+        let mut journal = Checkpointer::open(&sealed, &thread, Durability::Power).await.unwrap();
+        for seq in 1..=3 {
+            let entry = Entry { seq, kind: EntryKind::Record, bytes: b"what was said".to_vec() };
+            journal.append(entry).await.unwrap();
+        }
+        drop(journal);
+        store.close().await;
+    });
+    let checked = home.json(0, &["db", "check"]);
+    let secret = thread(&checked, "secret");
+    assert_eq!(
+        (&secret["sealed"], &secret["sound_to"], &secret["problems"]),
+        (&json!(3), &json!(3), &json!([]))
+    );
+    assert_eq!(thread(&checked, "one")["sealed"], 0);
+    let done = home.run(&["db", "check"]);
+    assert!(done.stdout.contains("3 entries are sealed") && done.stdout.contains("all sound"), "{done:?}");
+    sql(
+        &home.database(),
+        "UPDATE entries SET bytes = CAST(substr(bytes, 1, 9) || zeroblob(1) || substr(bytes, 11) AS BLOB)
+         WHERE id = (SELECT id << 32 | 2 FROM threads WHERE thread = 'secret')",
+    );
+    let checked = home.json(1, &["db", "check"]);
+    let problems = &thread(&checked, "secret")["problems"];
+    assert_eq!((&problems[0]["seq"], &problems[0]["code"]), (&json!(2), &json!("SW-S410")), "{checked}");
 }

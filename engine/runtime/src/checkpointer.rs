@@ -65,6 +65,14 @@ pub enum StoreError {
         /// The thread.
         thread: ThreadId,
     },
+    /// A thread that was to be deleted as of an entry has others by now.
+    #[error(
+        "the thread `{thread}` has gone on since it was looked at, and was not deleted; look at it again"
+    )]
+    Moved {
+        /// The thread.
+        thread: ThreadId,
+    },
     /// There is no room.
     #[error(
         "the disk is full: {message}; free some space and resume, everything acknowledged so far is stored"
@@ -90,6 +98,7 @@ impl StoreError {
             StoreError::Busy { .. } => "SW-S401",
             StoreError::Fenced { .. } => "SW-S402",
             StoreError::Full { .. } => "SW-S403",
+            StoreError::Moved { .. } => "SW-S462",
             StoreError::Unusable { code, .. } => code,
         }
     }
@@ -175,6 +184,44 @@ pub trait Checkpointer: Send + Sync + 'static {
         thread: &'a ThreadId,
         ranges: &'a [(Seq, Seq)],
     ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>>;
+
+    /// Threads that have entries, in the order of their names' bytes, each with its last position: at most so many, from
+    /// the first one after this name on. Needs no lock.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read; `SW-S461` from one that keeps no list.
+    fn list<'a>(
+        &'a self,
+        after: Option<&'a ThreadId>,
+        threads_max: u32,
+    ) -> BoxFuture<'a, Result<Vec<(ThreadId, Seq)>, StoreError>> {
+        let _ = (after, threads_max);
+        Box::pin(async { Err(cannot("list")) })
+    }
+
+    /// Deletes a thread for good, with everything that the store knows about it, and says whether there was one. It is
+    /// taken for that as a driver takes it: of a deletion and a start at the same moment either the deletion is refused,
+    /// or the start begins an empty thread. What an earlier driver still appends is refused. With `at` it is deleted
+    /// only if that is its last entry.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] while a driver holds the thread, [`StoreError::Moved`] if it has another last entry, and
+    /// `SW-S461` from a store that cannot delete.
+    fn delete<'a>(
+        &'a self,
+        thread: &'a ThreadId,
+        at: Option<Seq>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let _ = (thread, at);
+        Box::pin(async { Err(cannot("delete")) })
+    }
+}
+
+fn cannot(what: &str) -> StoreError {
+    StoreError::Unusable {
+        code: "SW-S461",
+        message: format!("this store cannot {what} threads; use the means of whatever it stores them in"),
+    }
 }
 
 /// The right to append to one thread's journal. Dropping it gives the thread back.

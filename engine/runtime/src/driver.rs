@@ -74,7 +74,7 @@ impl<S: State> Driver<S> {
     ) -> Self {
         let graph = runner.graph();
         let run = execution.run().cloned().unwrap_or_else(|| RunId::new(""));
-        let postman = Postman::new(runner.deliverers.clone(), thread.clone());
+        let postman = Postman::new(runner.handlers.clone(), thread.clone());
         let scope = Arc::new(RunScope {
             plan: graph.plan.clone(),
             thread,

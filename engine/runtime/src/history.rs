@@ -1,7 +1,9 @@
 //! Time travel: what a thread's journal says about its past, the state as it was, and forks. Nothing here ever changes
 //! the thread that it is about.
 
-use statewright_engine_core::journal::{Body, Commit, Origin, Record, SnapshotBody, decode};
+use statewright_engine_core::journal::{
+    Body, Commit, Origin, Record, SlotImage, SlotState, SnapshotBody, decode,
+};
 use statewright_engine_core::{
     Entry, EntryKind, Event, Execution, NodeIx, RecoverError, Recovery, RunId, Seq, State, ThreadId,
     TypedCell, UpdateValue,
@@ -24,7 +26,8 @@ pub struct Checkpoint {
     pub superstep: u64,
     /// The nodes that ended with it, in merge order; none at the beginning of a run.
     pub ended: Vec<NodeIx>,
-    /// The nodes that run next; none if nothing is left to do.
+    /// The nodes that run next; none if nothing is left to do. Where it stands in the middle of a superstep, as at the
+    /// beginning of a fork or at level `exit`, those that had finished are left out.
     pub next: Vec<NodeIx>,
 }
 
@@ -37,15 +40,21 @@ impl<S: State> Runner<S> {
         let entries = self.all_entries(&thread.into()).await?;
         let bare = entries.iter().all(|entry| entry.kind == EntryKind::Snapshot);
         let mut history: Vec<Checkpoint> = Vec::new();
+        // All nodes of the present superstep, with those that had finished when a snapshot was written.
+        let mut frontier = Vec::new();
         for entry in &entries {
             let found = match entry.kind {
-                EntryKind::Record => of_record(entry, history.last())?,
+                EntryKind::Record => of_record(entry, history.last(), &mut frontier)?,
                 EntryKind::Snapshot => {
-                    let found = of_snapshot(entry)?;
+                    let (found, all) = of_snapshot(entry)?;
                     // Beside records a snapshot says nothing that they do not say; at level `exit` there are no others.
                     let known =
                         |last: &Checkpoint| last.superstep == found.superstep && last.run == found.run;
-                    (bare || !history.last().is_some_and(known)).then_some(found)
+                    let is_known = history.last().is_some_and(known);
+                    if !is_known {
+                        frontier = all;
+                    }
+                    (bare || !is_known).then_some(found)
                 }
             };
             history.extend(found);
@@ -64,7 +73,8 @@ impl<S: State> Runner<S> {
     }
 
     /// Begins the thread `into` as a copy of `thread` at this entry, with an edit folded into its state by its reducers.
-    /// The copy needs nothing of the original: it stays whole when that is deleted. Resume it to go on from there.
+    /// The copy needs nothing of the original: it stays whole when that is deleted. Its run has an id of its own. Resume
+    /// it to go on from there.
     ///
     /// # Errors
     /// [`RunError::NoCheckpoint`] if the thread has no such entry, [`RunError::ThreadExists`] if `into` is not empty.
@@ -83,7 +93,8 @@ impl<S: State> Runner<S> {
             return Err(RunError::ThreadExists { thread: into });
         }
         let origin = Origin { thread: thread.as_str().to_owned(), seq };
-        let entry = execution.fork((self.clock)(), origin, UpdateValue::live(edit))?;
+        let run = RunId::new(crate::ids::random_id());
+        let entry = execution.fork((self.clock)(), origin, run, UpdateValue::live(edit))?;
         journal.append(entry).await?;
         execution.handle(0, Event::Persisted { seq: 1 })?;
         Ok(ThreadState::of(into, &execution))
@@ -110,7 +121,11 @@ impl<S: State> Runner<S> {
     }
 }
 
-fn of_record(entry: &Entry, before: Option<&Checkpoint>) -> Result<Option<Checkpoint>, RunError> {
+fn of_record(
+    entry: &Entry,
+    before: Option<&Checkpoint>,
+    frontier: &mut Vec<NodeIx>,
+) -> Result<Option<Checkpoint>, RunError> {
     let unreadable = |error| RecoverError::Entry { seq: entry.seq, error };
     let record: Record = decode(&entry.bytes).map_err(unreadable)?;
     let (run, commit) = match record.body {
@@ -121,24 +136,28 @@ fn of_record(entry: &Entry, before: Option<&Checkpoint>) -> Result<Option<Checkp
         _ => return Ok(None),
     };
     let Commit { superstep, next, .. } = commit;
-    let begins = run.is_some();
+    let next: Vec<NodeIx> = next.into_iter().map(|planned| planned.node).collect();
+    let before_it = std::mem::replace(frontier, next.clone());
+    let ended = if run.is_some() { Vec::new() } else { before_it };
     let run = run.or_else(|| before.map(|before| before.run.clone())).unwrap_or_else(|| RunId::new(""));
-    let ended = before.filter(|_| !begins).map(|before| before.next.clone()).unwrap_or_default();
-    let next = next.into_iter().map(|planned| planned.node).collect();
     Ok(Some(Checkpoint { seq: entry.seq, at_ms: record.at_ms, run, superstep, ended, next }))
 }
 
-fn of_snapshot(entry: &Entry) -> Result<Checkpoint, RunError> {
+/// Where the thread stood, and all nodes of the superstep, with those that had finished.
+fn of_snapshot(entry: &Entry) -> Result<(Checkpoint, Vec<NodeIx>), RunError> {
     let unreadable = |error| RecoverError::Entry { seq: entry.seq, error };
     let body: SnapshotBody = decode(&entry.bytes).map_err(unreadable)?;
-    Ok(Checkpoint {
+    let is_open =
+        |slot: &&SlotImage| !matches!(slot.state, SlotState::Finished { .. } | SlotState::Handled(_));
+    let found = Checkpoint {
         seq: entry.seq,
         at_ms: body.at_ms,
         run: body.run,
         superstep: body.superstep,
         ended: Vec::new(),
-        next: body.slots.iter().map(|slot| slot.node).collect(),
-    })
+        next: body.slots.iter().filter(is_open).map(|slot| slot.node).collect(),
+    };
+    Ok((found, body.slots.iter().map(|slot| slot.node).collect()))
 }
 
 impl<S: State> ThreadState<S> {
@@ -151,6 +170,7 @@ impl<S: State> ThreadState<S> {
             unknown_effects: execution.unknown_effects(),
             undelivered: execution.outbox().map(|post| post.id.clone()).collect(),
             superstep: execution.superstep(),
+            seq: execution.last_seq(),
             origin: execution.origin().map(|origin| (ThreadId::new(origin.thread.clone()), origin.seq)),
             thread,
         }

@@ -22,6 +22,8 @@ struct Holder {
     /// Counts the drivers; an append of an earlier one is refused.
     epoch: u64,
     is_held: bool,
+    /// The thread was deleted: who has just looked it up looks again.
+    is_gone: bool,
 }
 
 /// A [`Checkpointer`] that keeps everything in memory.
@@ -47,6 +49,24 @@ impl MemoryCheckpointer {
         lock(&self.thread(thread).holder).is_held = false;
     }
 
+    fn remove(&self, thread: &ThreadId, at: Option<Seq>) -> Result<bool, StoreError> {
+        let mut threads = lock(&self.threads);
+        let Some(stored) = threads.get(thread).cloned() else { return Ok(false) };
+        let mut holder = lock(&stored.holder);
+        if holder.is_held {
+            return Err(StoreError::Busy { thread: thread.clone() });
+        }
+        let mut entries = lock(&stored.entries);
+        let last = entries.last().map_or(0, |entry| entry.seq);
+        if at.is_some_and(|at| at != last) {
+            return Err(StoreError::Moved { thread: thread.clone() });
+        }
+        *holder = Holder { epoch: holder.epoch + 1, is_held: false, is_gone: true };
+        entries.clear();
+        threads.remove(thread);
+        Ok(last > 0)
+    }
+
     fn thread(&self, thread: &ThreadId) -> Arc<Thread> {
         lock(&self.threads).entry(thread.clone()).or_default().clone()
     }
@@ -58,16 +78,19 @@ impl Checkpointer for MemoryCheckpointer {
         thread: &'a ThreadId,
         _durability: Durability,
     ) -> BoxFuture<'a, Result<Box<dyn Journal>, StoreError>> {
-        let stored = self.thread(thread);
-        let mut holder = lock(&stored.holder);
-        let journal = if holder.is_held {
-            Err(StoreError::Busy { thread: thread.clone() })
-        } else {
-            *holder = Holder { epoch: holder.epoch + 1, is_held: true };
+        let journal = loop {
+            let stored = self.thread(thread);
+            let mut holder = lock(&stored.holder);
+            if holder.is_gone {
+                continue;
+            }
+            if holder.is_held {
+                break Err(StoreError::Busy { thread: thread.clone() });
+            }
+            *holder = Holder { epoch: holder.epoch + 1, is_held: true, is_gone: false };
             let (id, thread) = (thread.clone(), Arc::clone(&stored));
-            Ok(Box::new(MemoryJournal { id, epoch: holder.epoch, thread }) as Box<dyn Journal>)
+            break Ok(Box::new(MemoryJournal { id, epoch: holder.epoch, thread }) as Box<dyn Journal>);
         };
-        drop(holder);
         async { journal }.boxed()
     }
 
@@ -90,6 +113,31 @@ impl Checkpointer for MemoryCheckpointer {
         let wanted = |entry: &&Entry| ranges.iter().any(|(from, to)| (*from..=*to).contains(&entry.seq));
         let entries = lock(&stored.entries).iter().filter(wanted).cloned().collect();
         async { Ok(entries) }.boxed()
+    }
+
+    fn list<'a>(
+        &'a self,
+        after: Option<&'a ThreadId>,
+        threads_max: u32,
+    ) -> BoxFuture<'a, Result<Vec<(ThreadId, Seq)>, StoreError>> {
+        let last = |thread: &Thread| lock(&thread.entries).last().map(|entry| entry.seq);
+        let mut listed: Vec<(ThreadId, Seq)> = lock(&self.threads)
+            .iter()
+            .filter(|(name, _)| after.is_none_or(|after| name.as_str() > after.as_str()))
+            .filter_map(|(name, thread)| Some((name.clone(), last(thread)?)))
+            .collect();
+        listed.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+        listed.truncate(threads_max as usize);
+        async { Ok(listed) }.boxed()
+    }
+
+    fn delete<'a>(
+        &'a self,
+        thread: &'a ThreadId,
+        at: Option<Seq>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let deleted = self.remove(thread, at);
+        async move { deleted }.boxed()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::effect::Settlement;
 use crate::error::{NodeError, RunError};
 use crate::events::{EventSender, Events};
 use crate::graph::Graph;
-use crate::outbox::{Deliverers, Delivery, deliverer};
+use crate::outbox::{Delivery, Handlers};
 use crate::reading;
 
 /// Reads the time, in milliseconds since 1970.
@@ -34,7 +34,7 @@ pub struct Runner<S> {
     pub(crate) durability: Durability,
     limits: Limits,
     pub(crate) clock: Clock,
-    pub(crate) deliverers: Deliverers,
+    pub(crate) handlers: Handlers,
 }
 
 impl<S> Clone for Runner<S> {
@@ -45,7 +45,7 @@ impl<S> Clone for Runner<S> {
             durability: self.durability,
             limits: self.limits,
             clock: self.clock.clone(),
-            deliverers: self.deliverers.clone(),
+            handlers: self.handlers.clone(),
         }
     }
 }
@@ -71,7 +71,7 @@ impl<S: State> Runner<S> {
             durability: Durability::Power,
             limits: Limits::default(),
             clock,
-            deliverers: Deliverers::default(),
+            handlers: Handlers::default(),
         }
     }
 
@@ -112,7 +112,7 @@ impl<S: State> Runner<S> {
 
     /// Delivers the items of this kind that nodes post by [`crate::Ctx::outbox`]: one after the other, in the order in
     /// which they were committed, and only once their superstep is durable. An item that is not delivered, because
-    /// the handler fails or the process dies, comes again with the same id when the thread is next taken up, or by
+    /// the handler fails, takes longer than 60 s ([`Runner::outbox_timeout`]) or the process dies, comes again with the same id when the thread is next taken up, or by
     /// [`Runner::deliver`], and not before. It does not hold up later ones, so the order holds among items that are
     /// delivered at the first try.
     #[must_use]
@@ -124,7 +124,7 @@ impl<S: State> Runner<S> {
     where
         Fut: Future<Output = Result<(), NodeError>> + Send + 'static,
     {
-        Arc::make_mut(&mut self.deliverers).insert(kind.into(), deliverer(handler));
+        self.handlers = self.handlers.on(kind, handler);
         self
     }
 
@@ -448,6 +448,8 @@ pub struct ThreadState<S> {
     pub undelivered: Vec<String>,
     /// The present superstep.
     pub superstep: u64,
+    /// The thread's last entry, 0 if it has none.
+    pub seq: Seq,
     /// The thread and the entry that it was forked from, if it was.
     pub origin: Option<(ThreadId, Seq)>,
 }

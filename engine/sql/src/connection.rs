@@ -3,6 +3,8 @@
 //! Statements are written in the words that both understand, with parameters as `$1`. Where the two differ, the
 //! difference is a method here.
 
+use std::borrow::Cow;
+
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Connection as _, FromRow, SqliteConnection};
 
@@ -11,6 +13,9 @@ use crate::insert;
 use crate::locks::NO_SESSION;
 #[cfg(feature = "postgres")]
 use crate::postgres::Session;
+
+/// The text of a statement, which is copied only if it was put together.
+pub(crate) type Statement = Cow<'static, str>;
 
 /// What is bound to a parameter.
 #[derive(Clone, Debug)]
@@ -64,10 +69,10 @@ impl Connection {
     /// All rows of a query. Its text is written in this crate, so it cannot be another's.
     pub(crate) async fn fetch<T: Record>(
         &mut self,
-        sql: &str,
+        sql: impl Into<Statement>,
         values: Vec<Value>,
     ) -> Result<Vec<T>, sqlx::Error> {
-        let sql = AssertSqlSafe(sql.to_owned());
+        let sql = AssertSqlSafe(sql.into());
         match self {
             Self::Sqlite(connection) => {
                 bound!(sqlx::query_as::<sqlx::Sqlite, T>(sql), values).fetch_all(connection).await
@@ -82,15 +87,19 @@ impl Connection {
     /// The first row of a query that always has one.
     pub(crate) async fn fetch_one<T: Record>(
         &mut self,
-        sql: &str,
+        sql: &'static str,
         values: Vec<Value>,
     ) -> Result<T, sqlx::Error> {
         self.fetch(sql, values).await?.pop().ok_or(sqlx::Error::RowNotFound)
     }
 
     /// Does something, and says whether it changed a row.
-    pub(crate) async fn change(&mut self, sql: &str, values: Vec<Value>) -> Result<bool, sqlx::Error> {
-        let sql = AssertSqlSafe(sql.to_owned());
+    pub(crate) async fn change(
+        &mut self,
+        sql: impl Into<Statement>,
+        values: Vec<Value>,
+    ) -> Result<bool, sqlx::Error> {
+        let sql = AssertSqlSafe(sql.into());
         let rows = match self {
             Self::Sqlite(connection) => {
                 bound!(sqlx::query::<sqlx::Sqlite>(sql), values).execute(connection).await?.rows_affected()
@@ -102,6 +111,15 @@ impl Connection {
                 .rows_affected(),
         };
         Ok(rows > 0)
+    }
+
+    /// Does something that gives no rows and takes no parameters.
+    pub(crate) async fn script(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => sqlx::raw_sql(sql).execute(session.connection()).await.map(drop),
+        }
     }
 
     /// Stores the rows whose thread and position are as they say, in one commit.

@@ -16,6 +16,7 @@ mod named;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod readers;
+mod removal;
 mod runs;
 mod schema;
 mod sqlite;

@@ -49,6 +49,29 @@ macro_rules! is_sql_store {
             > {
                 self.store.entries(thread, ranges)
             }
+
+            fn list<'a>(
+                &'a self,
+                after: Option<&'a statewright_engine_core::ThreadId>,
+                threads_max: u32,
+            ) -> futures_util::future::BoxFuture<
+                'a,
+                Result<
+                    Vec<(statewright_engine_core::ThreadId, statewright_engine_core::Seq)>,
+                    statewright_engine_runtime::StoreError,
+                >,
+            > {
+                self.store.list(after, threads_max)
+            }
+
+            fn delete<'a>(
+                &'a self,
+                thread: &'a statewright_engine_core::ThreadId,
+                at: Option<statewright_engine_core::Seq>,
+            ) -> futures_util::future::BoxFuture<'a, Result<bool, statewright_engine_runtime::StoreError>>
+            {
+                self.store.delete(thread, at)
+            }
         }
     };
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use statewright_engine_runtime::StoreError;
 use tokio::sync::Semaphore;
 
-use crate::connection::{Connection, Record, Value};
+use crate::connection::{Connection, Record, Statement, Value};
 use crate::database::Database;
 
 /// The pool. Connections are made when they are first needed.
@@ -31,19 +31,27 @@ impl Readers {
     }
 
     /// All rows of a query, once a connection is free.
-    pub(crate) async fn fetch<T: Record>(&self, sql: &str, values: Vec<Value>) -> Result<Vec<T>, StoreError> {
+    pub(crate) async fn fetch<T: Record>(
+        &self,
+        sql: impl Into<Statement>,
+        values: Vec<Value>,
+    ) -> Result<Vec<T>, StoreError> {
         let rows = match self.permits.acquire().await {
-            Ok(_permit) => self.once_or_twice(sql, values).await,
+            Ok(_permit) => self.once_or_twice(sql.into(), values).await,
             Err(_) => Err(sqlx::Error::PoolClosed),
         };
         rows.map_err(|error| self.database.failed(&error))
     }
 
     /// A connection that broke while it lay idle is no reason to fail: then a fresh one is asked.
-    async fn once_or_twice<T: Record>(&self, sql: &str, values: Vec<Value>) -> Result<Vec<T>, sqlx::Error> {
+    async fn once_or_twice<T: Record>(
+        &self,
+        sql: Statement,
+        values: Vec<Value>,
+    ) -> Result<Vec<T>, sqlx::Error> {
         let idle = self.idle().pop();
         if let Some(mut connection) = idle {
-            match connection.fetch(sql, values.clone()).await {
+            match connection.fetch(sql.clone(), values.clone()).await {
                 Err(error) if self.database.is_lost(&error) => self.idle().clear(),
                 rows => return self.give_back(connection, rows),
             }

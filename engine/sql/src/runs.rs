@@ -120,7 +120,7 @@ impl SqlStore {
         }
         values.push(Value::Int(i64::from(limit)));
         sql.push_str(&format!(" ORDER BY created_ms DESC, run DESC LIMIT ${}", values.len()));
-        self.readers().fetch(&sql, values).await
+        self.readers().fetch(sql, values).await
     }
 
     /// Finds a run by its id, or by a beginning that no other run's id shares. An empty text finds nothing.
@@ -134,7 +134,7 @@ impl SqlStore {
         // What begins with a text follows it in the order of bytes, without anything else in between.
         let sql = format!("SELECT {COLUMNS} FROM runs WHERE run >= $1 ORDER BY run LIMIT $2");
         let rows: Vec<RunRow> =
-            self.readers().fetch(&sql, vec![text(prefix), Value::Int(CANDIDATES_MAX + 1)]).await?;
+            self.readers().fetch(sql, vec![text(prefix), Value::Int(CANDIDATES_MAX + 1)]).await?;
         let mut found: Vec<RunRow> =
             rows.into_iter().take_while(|row| row.run.as_str().starts_with(prefix)).collect();
         let exact = found.first().is_some_and(|row| row.run.as_str() == prefix);
@@ -198,7 +198,7 @@ async fn insert(connection: &mut Connection, row: RunRow) -> Result<bool, sqlx::
         Value::Int(stored_ms(row.created_ms)),
         Value::Int(stored_ms(row.updated_ms)),
     ];
-    connection.change(&sql, values).await
+    connection.change(sql, values).await
 }
 
 fn text(text: &str) -> Value {

@@ -18,6 +18,9 @@ use crate::readers::Readers;
 use crate::schema::{LAST_SEQ, key, seq_of};
 use crate::writer::Queue;
 
+/// How often a thread may be deleted under our hands before it counts as busy.
+const GONE_MAX: u32 = 10;
+
 /// What the writer of a store did since it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriterStats {
@@ -125,35 +128,44 @@ impl SqlStore {
     }
 
     async fn take(&self, thread: &ThreadId, durability: Durability) -> Result<SqlJournal, StoreError> {
-        let row = match self.row(thread).await? {
-            Some(row) => row,
-            None => self.new_row(thread).await?,
-        };
         let synced = durability != Durability::Process;
-        let taken = match &*self.inner.database {
-            Database::Sqlite(file) => self.take_by_file(file, row, synced).await?,
-            #[cfg(feature = "postgres")]
-            Database::Postgres(_) => crate::postgres::take(self, row).await?,
-        };
-        let Some(Taken { lock, epoch, stored }) = taken else {
-            return Err(StoreError::Busy { thread: thread.clone() });
-        };
-        let held = Held {
-            thread: thread.clone(),
-            row,
-            epoch,
-            synced,
-            progress: std::sync::Mutex::new(Progress::after(stored)),
-            lock,
-        };
-        Ok(SqlJournal {
-            held: Arc::new(held),
-            queue: self.queue().clone(),
-            database: Arc::clone(&self.inner.database),
-        })
+        for _ in 0..GONE_MAX {
+            let row = match self.row(thread).await? {
+                Some(row) => row,
+                None => self.new_row(thread).await?,
+            };
+            let Taken { lock, epoch, stored } = match self.hold(thread, row, synced).await? {
+                Hold::Taken(taken) => taken,
+                Hold::Busy => break,
+                Hold::Gone => continue,
+            };
+            let held = Held {
+                thread: thread.clone(),
+                row,
+                epoch,
+                synced,
+                progress: std::sync::Mutex::new(Progress::after(stored)),
+                lock,
+            };
+            return Ok(SqlJournal {
+                held: Arc::new(held),
+                queue: self.queue().clone(),
+                database: Arc::clone(&self.inner.database),
+            });
+        }
+        Err(StoreError::Busy { thread: thread.clone() })
     }
 
-    async fn row(&self, thread: &ThreadId) -> Result<Option<i64>, StoreError> {
+    /// The lock of a thread, and a new epoch.
+    pub(crate) async fn hold(&self, thread: &ThreadId, row: i64, synced: bool) -> Result<Hold, StoreError> {
+        match &*self.inner.database {
+            Database::Sqlite(file) => self.take_by_file(file, thread, row, synced).await,
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => crate::postgres::take(self, thread, row).await,
+        }
+    }
+
+    pub(crate) async fn row(&self, thread: &ThreadId) -> Result<Option<i64>, StoreError> {
         let name = vec![Value::Text(thread.as_str().to_owned())];
         let found: Vec<(i64,)> =
             self.readers().fetch("SELECT id FROM threads WHERE thread = $1", name).await?;
@@ -166,11 +178,18 @@ impl SqlStore {
         self.queue().work(false, move |connection| insert_thread(connection, name).boxed()).await
     }
 
-    async fn take_by_file(&self, file: &File, row: i64, synced: bool) -> Result<Option<Taken>, StoreError> {
-        let Some(lock) = self.lock_file(file, row).await? else { return Ok(None) };
-        let (epoch, stored) =
-            self.queue().work(synced, move |connection| bump(connection, row).boxed()).await?;
-        Ok(Some(Taken { lock: Lock::File { _lock: lock }, epoch, stored }))
+    async fn take_by_file(
+        &self,
+        file: &File,
+        thread: &ThreadId,
+        row: i64,
+        synced: bool,
+    ) -> Result<Hold, StoreError> {
+        let Some(lock) = self.lock_file(file, row).await? else { return Ok(Hold::Busy) };
+        let name = thread.as_str().to_owned();
+        let bumped = self.queue().work(synced, move |connection| bump(connection, row, name).boxed()).await?;
+        let Some((epoch, stored)) = bumped else { return Ok(Hold::Gone) };
+        Ok(Hold::Taken(Taken { lock: Lock::File { _lock: lock }, epoch, stored }))
     }
 
     /// The lock of a thread. A few calls on a local file system: less than handing them to another thread would cost.
@@ -218,6 +237,15 @@ impl SqlStore {
     }
 }
 
+/// What became of taking a thread.
+pub(crate) enum Hold {
+    Taken(Taken),
+    /// Another driver has it.
+    Busy,
+    /// It was deleted after its row was looked up.
+    Gone,
+}
+
 /// What a new driver of a thread has: its lock, its epoch, and the last position that is stored.
 pub(crate) struct Taken {
     pub(crate) lock: Lock,
@@ -233,16 +261,22 @@ async fn insert_thread(connection: &mut Connection, thread: String) -> Result<i6
     Ok(row)
 }
 
-/// Begins a new epoch: what drivers of earlier ones append from now on is refused. Gives it, and the last position.
+/// Begins a new epoch: what drivers of earlier ones append from now on is refused. Gives it, and the last position;
+/// nothing if the thread was deleted.
 ///
 /// Two statements: on a server the second has to see what an earlier driver stored while the first waited for it.
-pub(crate) async fn bump(connection: &mut Connection, row: i64) -> Result<(i64, Seq), sqlx::Error> {
-    let sql = "UPDATE threads SET epoch = epoch + 1 WHERE id = $1 RETURNING epoch";
-    let (epoch,) = connection.fetch_one(sql, vec![Value::Int(row)]).await?;
+pub(crate) async fn bump(
+    connection: &mut Connection,
+    row: i64,
+    thread: String,
+) -> Result<Option<(i64, Seq)>, sqlx::Error> {
+    let sql = "UPDATE threads SET epoch = epoch + 1 WHERE id = $1 AND thread = $2 RETURNING epoch";
+    let begun: Vec<(i64,)> = connection.fetch(sql, vec![Value::Int(row), Value::Text(thread)]).await?;
+    let Some((epoch,)) = begun.first().copied() else { return Ok(None) };
     let sql = "SELECT coalesce(max(id), $1) FROM entries WHERE id BETWEEN $1 AND $2";
     let keys = vec![Value::Int(key(row, 0)), Value::Int(key(row, LAST_SEQ))];
     let (last,) = connection.fetch_one(sql, keys).await?;
-    Ok((epoch, seq_of(last)))
+    Ok(Some((epoch, seq_of(last))))
 }
 
 /// The same positions as ranges in ascending order that neither meet nor overlap.
@@ -282,6 +316,22 @@ impl Checkpointer for SqlStore {
         ranges: &'a [(Seq, Seq)],
     ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
         self.read_ranges(thread, ranges).boxed()
+    }
+
+    fn list<'a>(
+        &'a self,
+        after: Option<&'a ThreadId>,
+        threads_max: u32,
+    ) -> BoxFuture<'a, Result<Vec<(ThreadId, Seq)>, StoreError>> {
+        self.read_list(after, threads_max).boxed()
+    }
+
+    fn delete<'a>(
+        &'a self,
+        thread: &'a ThreadId,
+        at: Option<Seq>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.remove(thread, at).boxed()
     }
 }
 

@@ -10,6 +10,7 @@ use statewright_engine_runtime::StoreError;
 
 use crate::connection::Value;
 use crate::error;
+use crate::removal::FORGET_ROWS;
 use crate::store::SqlStore;
 
 impl SqlStore {
@@ -18,12 +19,14 @@ impl SqlStore {
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
     pub async fn threads(&self) -> Result<Vec<(ThreadId, Seq)>, StoreError> {
-        const SQL: &str = "
-            SELECT thread, coalesce(
+        let named = self.named();
+        let sql = format!(
+            "SELECT thread, coalesce(
                 (SELECT max(entries.id) FROM entries
                  WHERE entries.id BETWEEN (threads.id << 32) AND (threads.id << 32 | 4294967295)) & 4294967295, 0)
-            FROM threads ORDER BY thread";
-        let found: Vec<(String, i64)> = self.readers().fetch(SQL, Vec::new()).await?;
+            FROM threads WHERE {named} ORDER BY thread"
+        );
+        let found: Vec<(String, i64)> = self.readers().fetch(sql, Vec::new()).await?;
         Ok(found.into_iter().map(|(thread, last)| (thread.into(), last.unsigned_abs())).collect())
     }
 
@@ -95,11 +98,11 @@ impl SqlStore {
     /// [`StoreError`] when the store cannot be written; `SW-S428` if another program is in the middle of something.
     pub async fn vacuum(&self) -> Result<(), StoreError> {
         let statements: &[&str] = match self.path() {
-            Some(_) => &["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"],
+            Some(_) => &[FORGET_ROWS, "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"],
             None => &["VACUUM (ANALYZE) threads, entries, runs, control"],
         };
         for sql in statements {
-            let done = self.queue().work(true, move |connection| connection.change(sql, Vec::new()).boxed());
+            let done = self.queue().work(true, move |connection| connection.change(*sql, Vec::new()).boxed());
             done.await?;
         }
         Ok(())

@@ -70,3 +70,29 @@ async fn a_thousand_runs_on_one_sqlite_database_lose_no_update() {
     let stores = Stores::new();
     conformance::many_runs_at_once_lose_no_update(stores.make(), 1_000).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threads_on_sqlite_are_listed_and_deleted() {
+    let stores = Stores::new();
+    conformance::deletes_threads(|| stores.make()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_thread_on_sqlite_is_not_written_by_a_superseded_driver() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = SqliteStore::open(&path, SqliteOptions::default()).await.unwrap();
+    let forget = async |_: &_| std::fs::remove_dir_all(folder.path().join("store.db.locks")).unwrap();
+    conformance::a_deleted_thread_is_not_written_by_a_superseded_driver(Arc::new(store), forget).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_start_and_a_deletion_on_sqlite_one_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut stores: Vec<Arc<dyn Checkpointer>> = Vec::new();
+    for _ in 0..2 {
+        stores.push(Arc::new(SqliteStore::open(&path, SqliteOptions::default()).await.unwrap()));
+    }
+    conformance::of_a_start_and_a_deletion_one_wins(&stores, 200).await;
+}

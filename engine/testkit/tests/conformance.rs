@@ -24,3 +24,12 @@ async fn in_memory_one_driver_has_a_thread_and_a_superseded_one_is_refused() {
     conformance::of_many_drivers_one_wins(&stores, 100).await;
     conformance::many_runs_at_once_lose_no_update(store, 1_000).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_memory_threads_are_listed_and_deleted() {
+    conformance::deletes_threads(|| Arc::new(MemoryCheckpointer::new())).await;
+    let store = Arc::new(MemoryCheckpointer::new());
+    let forget = async |thread: &_| store.forget_driver(thread);
+    conformance::a_deleted_thread_is_not_written_by_a_superseded_driver(store.clone(), forget).await;
+    conformance::of_a_start_and_a_deletion_one_wins(&[store], 500).await;
+}

@@ -5,5 +5,5 @@ mod letter;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    statewright::App::new().graph("letter", letter::letter).main()
+    statewright::App::new().version(env!("CARGO_PKG_VERSION")).graph("letter", letter::letter).main()
 }

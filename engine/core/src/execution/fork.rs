@@ -12,6 +12,7 @@ use super::values::Values;
 use super::writer::Writer;
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
+use crate::ids::RunId;
 use crate::journal::Origin;
 
 impl Execution {
@@ -21,13 +22,19 @@ impl Execution {
     }
 
     /// Turns a recovered thread into the beginning of another one: folds an edit into its state and gives the first entry
-    /// of the new journal, a snapshot that holds everything. Its effects have keys of their own, and what the first
-    /// thread has in its outbox stays there.
+    /// of the new journal, a snapshot that holds everything. The run that it goes on with has this id. Its effects have keys
+    /// of their own, and what the first thread has in its outbox stays there.
     ///
     /// # Errors
     /// [`Refused::NothingOpen`] on a thread on which nothing was ever run, [`Refused::Input`] if the edit cannot be
     /// folded, and what makes a snapshot impossible to write.
-    pub fn fork(&mut self, now_ms: u64, origin: Origin, mut edit: UpdateValue) -> Result<Entry, Refused> {
+    pub fn fork(
+        &mut self,
+        now_ms: u64,
+        origin: Origin,
+        run: RunId,
+        mut edit: UpdateValue,
+    ) -> Result<Entry, Refused> {
         if self.run.is_none() {
             return Err(Refused::NothingOpen { how: "never begun" });
         }
@@ -36,7 +43,7 @@ impl Execution {
         folded.map_err(|panic| Refused::Input {
             failure: Failure::permanent("SW-X224", panic_text(panic.as_ref())),
         })??;
-        self.origin = Some(origin);
+        (self.origin, self.run) = (Some(origin), Some(run));
         self.detach();
         self.options.journaling = Journaling::Each;
         self.write_snapshot(now_ms)?;

@@ -244,7 +244,8 @@ impl Execution {
     }
 
     fn tell_questions(&mut self, index: u32) {
-        let open: Vec<_> = self.slots[index as usize].open_questions().map(Arc::new).collect();
+        let activation = ActivationId { superstep: self.superstep, index };
+        let open: Vec<_> = self.slots[index as usize].open_questions(activation).map(Arc::new).collect();
         for interrupt in open {
             self.emit(|_| Notice::Asked { interrupt });
         }

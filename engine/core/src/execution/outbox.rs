@@ -7,7 +7,7 @@ use super::recover::{RecoverError, find, read};
 use super::slot::Progress;
 use super::types::{Entry, Journaling, Outcome, Refused};
 use super::{Execution, Gated};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::ids::{ActivationId, Seq};
 use crate::journal::{Body, PostImage, Record, StoredPost};
 
@@ -54,6 +54,9 @@ impl Execution {
             let message = format!("the items of the outbox cannot be stored: {error}");
             return self.failed(now_ms, activation, attempt, Failure::permanent(error.code(), message), 0);
         }
+        if let Some(failure) = self.too_many(items.len()) {
+            return self.failed(now_ms, activation, attempt, failure, 0);
+        }
         let full_id = self.full_id(activation);
         let post = |(place, (kind, payload)): (usize, (String, Vec<u8>))| StoredPost {
             id: format!("{full_id}#{place}"),
@@ -63,6 +66,21 @@ impl Execution {
         self.slots[activation.index as usize].extra_mut().posts =
             items.into_iter().enumerate().map(post).collect();
         Ok(())
+    }
+
+    /// The failure of a node that posts more than the thread may have open.
+    fn too_many(&self, more: usize) -> Option<Failure> {
+        let most = self.options.limits.outbox;
+        let open = self.outbox.len() + self.slots.iter().map(|slot| slot.extra().posts.len()).sum::<usize>();
+        if open + more <= most {
+            return None;
+        }
+        // Deliveries make room, but not for more than there is.
+        let kind = if more > most { FailureKind::Permanent } else { FailureKind::Transient };
+        let words = format!(
+            "the outbox of the thread has {open} items that are not delivered, and {more} more are over the limit of {most}; deliver them first, then resume"
+        );
+        Some(Failure::new("SW-X248", kind, words))
     }
 
     /// The items of the superstep that was just committed wait for delivery from now on.

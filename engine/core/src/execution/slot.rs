@@ -10,7 +10,7 @@ use super::steps::Steps;
 use super::types::{Answer, Interrupt};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
-use crate::ids::{NodeIx, Seq};
+use crate::ids::{ActivationId, NodeIx, Seq};
 use crate::journal::{Critique, StoredInterrupt, StoredPost};
 use crate::payload::Payload;
 use crate::policy::{Retry, Tries};
@@ -188,12 +188,13 @@ impl Slot {
     }
 
     /// The questions that it waits for.
-    pub(super) fn open_questions(&self) -> impl Iterator<Item = Interrupt> {
+    pub(super) fn open_questions(&self, activation: ActivationId) -> impl Iterator<Item = Interrupt> {
         let open = if let Progress::Waiting(open) = &self.progress { open.as_slice() } else { &[] };
-        open.iter().map(|Question { asked, rejected }| Interrupt {
+        open.iter().map(move |Question { asked, rejected }| Interrupt {
             id: asked.id.clone(),
             name: asked.name.clone(),
             node: self.node,
+            activation,
             question: asked.question.to_vec(),
             rejected: rejected.clone(),
             deadline_ms: asked.deadline_ms,

@@ -5,7 +5,7 @@ use serde_bytes::ByteBuf;
 use super::slot::{BackOff, Progress, Question, Slot};
 use super::types::{EntryKind, Interrupt, Journaling, Outcome, Refused, Status};
 use super::{Execution, Gated, writer};
-use crate::ids::EdgeIx;
+use crate::ids::{ActivationId, EdgeIx};
 use crate::journal::{self, Body, Crossing, FrameError, SlotImage, SlotState, SnapshotBody};
 
 impl Execution {
@@ -50,7 +50,11 @@ impl Execution {
 
     /// The open questions.
     pub fn interrupts(&self) -> Vec<Interrupt> {
-        let mut open: Vec<Interrupt> = self.slots.iter().flat_map(Slot::open_questions).collect();
+        let superstep = self.superstep;
+        let own = |(index, slot): (u32, &Slot)| {
+            slot.open_questions(ActivationId { superstep, index }).collect::<Vec<_>>()
+        };
+        let mut open: Vec<Interrupt> = (0..).zip(&self.slots).flat_map(own).collect();
         open.extend(self.nested_interrupts());
         open
     }

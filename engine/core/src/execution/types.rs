@@ -248,6 +248,8 @@ pub struct Interrupt {
     pub name: String,
     /// The node that asks.
     pub node: NodeIx,
+    /// The activation that asks: of a fan-out, which of its siblings.
+    pub activation: ActivationId,
     /// The question, MessagePack.
     pub question: Vec<u8>,
     /// Why the last answer did not fit, if there was one.
@@ -400,6 +402,8 @@ pub struct Limits {
     pub steps: usize,
     /// Values of more bytes than this are stored once in a thread; `usize::MAX` for none.
     pub value_bytes: usize,
+    /// Items of a thread's outbox that are not delivered; a node that posts beyond that fails.
+    pub outbox: usize,
 }
 
 impl Default for Limits {
@@ -411,6 +415,7 @@ impl Default for Limits {
             snapshot_after_bytes: 256 * 1024,
             steps: 1000,
             value_bytes: 4096,
+            outbox: 10_000,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::types::{Entry, EntryKind};
 use crate::failure::Failure;
 use crate::graph::{Overlay, Plan, Via};
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
-use crate::journal::{self, Body, Branched, Commit, FrameError, Record};
+use crate::journal::{self, Body, Branched, Commit, FrameError, Record, SnapshotBody};
 
 /// One thing that happened to an activation.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +48,8 @@ pub struct ThreadView {
 }
 
 impl ThreadView {
-    /// Reads entries in order; entries of threads without records (level `exit`) give an empty view.
+    /// Reads entries in order; threads without records (level `exit`) give an empty view. A fork begins with a snapshot,
+    /// so what it says is about the fork's own steps.
     ///
     /// # Errors
     /// [`FrameError`] of the first entry that cannot be read.
@@ -56,7 +57,11 @@ impl ThreadView {
         let mut view = Self::default();
         let mut run = RunId::new("");
         let mut superstep = Superstep::default();
-        for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Record) {
+        for entry in entries {
+            if entry.kind == EntryKind::Snapshot {
+                superstep.look(journal::decode(&entry.bytes)?, &mut run);
+                continue;
+            }
             let Record { at_ms, body, .. } = journal::decode(&entry.bytes)?;
             match body {
                 Body::Opened(opened) => {
@@ -177,6 +182,16 @@ impl Superstep {
         self.began_ms = at_ms;
         self.nodes.clear();
         self.nodes.extend(commit.next.iter().map(|planned| planned.node));
+    }
+
+    /// Where the thread stood, if no record has said so: at the beginning of a fork, and after drives at level `exit`.
+    fn look(&mut self, body: SnapshotBody, run: &mut RunId) {
+        if (&*run, self.number) != (&body.run, body.superstep) {
+            *run = body.run;
+            self.number = body.superstep;
+            self.began_ms = body.at_ms;
+            self.nodes = body.slots.iter().map(|slot| slot.node).collect();
+        }
     }
 
     fn step(&self, seq: Seq, run: &RunId, at_ms: u64, index: u32, attempt: u32) -> StepView {

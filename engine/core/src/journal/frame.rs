@@ -20,6 +20,10 @@ pub(super) const WRAPPING_BYTES: usize = 64 * 1024;
 
 pub(super) const HEADER_BYTES: usize = 5;
 
+/// Stands in the place of the format version where the body is sealed: whoever has no key can still see that it is
+/// whole.
+const SEALED: u8 = 0xff;
+
 /// Why bytes are not an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +45,9 @@ pub enum FrameError {
     /// The bytes are not those that were written.
     #[error("a journal entry does not match its checksum: it is corrupt; restore the database from a backup")]
     Checksum,
+    /// The bytes are those that were written, and are sealed.
+    #[error("a journal entry is sealed; open the store by `Sealed` with the key that it was sealed with")]
+    Sealed,
     /// The bytes are those that were written, but do not hold an entry.
     #[error("a journal entry cannot be read: {reason}")]
     Malformed {
@@ -80,6 +87,7 @@ impl FrameError {
             FrameError::Oversize { .. } => "SW-S412",
             FrameError::Unfilled { .. } => "SW-S441",
             FrameError::Dangling { .. } => "SW-S442",
+            FrameError::Sealed => "SW-S460",
         }
     }
 }
@@ -115,6 +123,21 @@ pub(super) fn seal(bytes: &mut [u8]) {
     bytes[1..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
 }
 
+/// Frames what a sealer made of an entry.
+pub fn frame_sealed(sealed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + sealed.len());
+    bytes.extend_from_slice(&[SEALED, 0, 0, 0, 0]);
+    bytes.extend_from_slice(sealed);
+    seal(&mut bytes);
+    bytes
+}
+
+/// What a sealer made of an entry, if the bytes are a whole frame around that.
+pub fn unframe_sealed(bytes: &[u8]) -> Option<&[u8]> {
+    let (header, sealed) = bytes.split_at_checked(HEADER_BYTES)?;
+    (header[0] == SEALED && header[1..] == crc32fast::hash(sealed).to_le_bytes()).then_some(sealed)
+}
+
 /// Reads a framed body back.
 ///
 /// # Errors
@@ -132,6 +155,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
 
 /// The format of an entry, and what stands behind its header.
 pub(super) fn open(bytes: &[u8]) -> Result<(u8, &[u8]), FrameError> {
+    if bytes.first() == Some(&SEALED) {
+        return Err(unframe_sealed(bytes).map_or(FrameError::Checksum, |_| FrameError::Sealed));
+    }
     // The list of cuts is never longer than the values that it stands for.
     let most = if bytes.first() == Some(&CUT_FORMAT) { 2 * MAX_ENTRY_BYTES } else { MAX_ENTRY_BYTES };
     let most = most + WRAPPING_BYTES;

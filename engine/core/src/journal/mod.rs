@@ -4,6 +4,7 @@
 //! answers) are stored as their own self-describing bytes inside it.
 
 mod frame;
+mod outline;
 mod post;
 mod record;
 mod scan;
@@ -12,7 +13,10 @@ mod step;
 mod values;
 
 pub(crate) use frame::encode_wrapping;
-pub use frame::{CUT_FORMAT, FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
+pub use frame::{
+    CUT_FORMAT, FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode, frame_sealed, unframe_sealed,
+};
+pub use outline::{graph_name, written_ms};
 pub use post::{PostImage, StoredPost};
 pub use record::{
     Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,

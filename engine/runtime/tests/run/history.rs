@@ -203,3 +203,98 @@ async fn a_fork_at_any_entry_ends_as_the_original() {
         assert_eq!(end.state, report.state, "forked at entry {seq}");
     }
 }
+
+/// A fork has no record of its run's beginning: what it says of itself stands in its first snapshot.
+#[tokio::test]
+async fn a_fork_from_the_middle_of_a_superstep_lists_what_is_left_and_then_what_ended() {
+    let mut g = builder();
+    let first = node(&mut g, "first");
+    let [left, right, last] = ["left", "right", "last"].map(|name| node(&mut g, name));
+    g.start(first);
+    g.edge(first, left.to().and(right));
+    g.join((left, right), last);
+    g.end(last);
+    let store = MemoryCheckpointer::new();
+    let runner = g.build().unwrap().runner().checkpointer(store.clone());
+    runner.start("t", Log::update()).await.unwrap();
+    let middle = runner.history("t").await.unwrap()[1].seq + 1;
+    let forked = runner.fork("t", middle, "f", Log::update()).await.unwrap();
+    let history = runner.history("f").await.unwrap();
+    assert_eq!((history.len(), history[0].superstep, history[0].next.len()), (1, 2, 1), "one had finished");
+    assert_eq!(Some(&history[0].run), forked.run.as_ref());
+    assert_ne!(forked.run, runner.load("t").await.unwrap().run, "it is a run of its own");
+
+    expect_finished(&runner.resume("f").await.unwrap());
+    let history = runner.history("f").await.unwrap();
+    let ended = names(&runner, &history[1].ended);
+    assert_eq!(ended, ["left", "right"], "both are of the superstep that ended");
+    let view = ThreadView::read(runner.graph().plan(), &store.all(&"f".into())).unwrap();
+    let steps: Vec<_> = view.steps.iter().map(|step| (step.activation.superstep, step.node)).collect();
+    assert_eq!(steps, [(2, history[0].next[0]), (3, last_of(&history))]);
+    assert!(view.steps.iter().all(|step| Some(&step.run) == forked.run.as_ref()));
+    assert!(view.steps[0].scheduled_ms > 0);
+}
+
+/// The only node of the last superstep.
+fn last_of(history: &[Checkpoint]) -> NodeIx {
+    history.last().unwrap().ended[0]
+}
+
+#[tokio::test]
+async fn a_diff_names_what_differs_and_shows_only_what_an_append_channel_gained() {
+    use serde_json::json;
+    let mut g = builder();
+    let first = g.func("first", async |ctx: Ctx<Log>| {
+        Ok(ran(&ctx).text("draft").tags("red").tags("blue").total(2u64))
+    });
+    let second =
+        g.func("second", async |ctx: Ctx<Log>| Ok(ran(&ctx).text("better").tags("green").total(3u64)));
+    chain(&mut g, &[first, second]);
+    let runner = g.build().unwrap().runner().checkpointer(MemoryCheckpointer::new());
+    expect_finished(&runner.start("t", Log::update()).await.unwrap());
+    let history = runner.history("t").await.unwrap();
+    let (one, two) = (history[1].seq, history[2].seq);
+    let diff = runner.diff(("t", one), ("t", two)).await.unwrap();
+    assert_eq!(
+        serde_json::to_value(&diff).unwrap(),
+        json!([
+            { "channel": "trace", "added": ["second"] },
+            { "channel": "text", "old": "draft", "new": "better" },
+            { "channel": "total", "old": 2, "new": 5 },
+            { "channel": "tags", "added": ["green"], "removed": [] },
+        ])
+    );
+    assert_eq!(runner.diff(("t", one), ("t", one)).await.unwrap(), []);
+    runner.fork("t", one, "f", Log::update().text("other")).await.unwrap();
+    let across = runner.diff(("t", one), ("f", 1)).await.unwrap();
+    assert_eq!(
+        across,
+        [ChannelDiff { channel: "text", change: Change::Value { old: json!("draft"), new: json!("other") } }]
+    );
+    assert_eq!(runner.diff(("t", 99), ("t", one)).await.unwrap_err().code(), "SW-X212");
+    let state = state_as_json(&*runner.load("t").await.unwrap().state);
+    assert_eq!((&state["text"], &state["trace"]), (&json!("better"), &json!(["first", "second"])));
+}
+
+#[tokio::test]
+async fn a_replay_runs_what_came_after_an_entry_again_and_nothing_before_it() {
+    let witness = Witness::default();
+    let mut g = builder();
+    let nodes = ["one", "two", "three"].map(|name| {
+        let witness = witness.clone();
+        g.func(name, move |ctx: Ctx<Log>| {
+            witness.saw(name);
+            async move { Ok(ran(&ctx)) }
+        })
+    });
+    chain(&mut g, &nodes);
+    let runner = g.build().unwrap().runner().checkpointer(MemoryCheckpointer::new());
+    let original = runner.start("t", Log::update()).await.unwrap();
+    let history = runner.history("t").await.unwrap();
+    witness.take();
+    let again = runner.replay("t", history[1].seq, "again").await.unwrap();
+    expect_finished(&again);
+    assert_eq!((witness.take(), &again.state), (vec!["two".to_owned(), "three".to_owned()], &original.state));
+    let nothing = runner.replay("t", history[3].seq, "late").await.unwrap_err();
+    assert_eq!(nothing.code(), "SW-X202", "at the end there is nothing to run again");
+}

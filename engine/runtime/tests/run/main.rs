@@ -21,6 +21,7 @@ mod parallel;
 mod poses;
 mod questions;
 mod recovery;
+mod retention;
 mod retries;
 mod routing;
 mod steps;

@@ -284,3 +284,51 @@ async fn a_handler_that_panics_or_cannot_read_an_item_harms_nobody_else() {
         (vec!["good".to_owned()], vec!["1.0#0".to_owned(), "1.0#1".to_owned()])
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_never_comes_back_is_given_up_and_holds_up_no_other() {
+    let post = Post::default();
+    let mut g = builder();
+    let only = g.func("only", async |ctx: Ctx<Log>| {
+        ctx.outbox("slow", &1)?;
+        ctx.outbox("mail", &Mail { to: "you".to_owned(), text: "good".to_owned() })?;
+        Ok(ran(&ctx))
+    });
+    chain(&mut g, &[only]);
+    let graph = g.build().unwrap();
+    let slow = |_: Delivery<u32>| std::future::pending::<Result<(), NodeError>>();
+    for (limit, took) in [(None, 60), (Some(5), 5)] {
+        let mut runner = post.runner(&graph).checkpointer(MemoryCheckpointer::new()).outbox("slow", slow);
+        if let Some(limit) = limit {
+            runner = runner.outbox_timeout(std::time::Duration::from_secs(limit));
+        }
+        let began = tokio::time::Instant::now();
+        let report = runner.start("t", Log::update()).await.unwrap();
+        expect_finished(&report);
+        assert_eq!((began.elapsed().as_secs(), report.undelivered), (took, vec!["1.0#0".to_owned()]));
+    }
+    assert_eq!(post.texts(), ["good", "good"]);
+}
+
+#[tokio::test]
+async fn a_thread_has_no_more_open_items_than_its_limit() {
+    let post = Post::default();
+    post.closed.store(true, SeqCst);
+    let limits = Limits { outbox: 2, ..Limits::default() };
+    let graph = posting(&Witness::default());
+    let store = MemoryCheckpointer::new();
+    let runner = post.runner(&graph).checkpointer(store.clone()).limits(limits);
+    let report = within(runner.start("t", Log::update())).await.unwrap();
+    let (node, told) = failure(&report, &graph);
+    assert_eq!((node.as_deref(), told.code.as_str()), (Some("second"), "SW-X248"));
+    assert_eq!((told.kind, report.undelivered.len()), (FailureKind::Transient, 2), "{told}");
+    post.closed.store(false, SeqCst);
+    assert!(within(runner.deliver("t")).await.unwrap().undelivered.is_empty());
+    expect_finished(&within(runner.resume("t")).await.unwrap());
+    assert!(runner.load("t").await.unwrap().undelivered.is_empty());
+
+    // More in one go than there may ever be is no matter of deliveries.
+    let runner = post.runner(&graph).limits(Limits { outbox: 1, ..limits });
+    let (node, told) = failure(&within(runner.start("t", Log::update())).await.unwrap(), &graph);
+    assert_eq!((node.as_deref(), told.kind), (Some("first"), FailureKind::Permanent));
+}

@@ -296,3 +296,35 @@ async fn an_answer_that_was_stored_before_a_crash_counts_and_a_second_one_is_ref
     expect_finished(&report);
     assert_eq!(report.state.text, format!("{first:?}"));
 }
+
+#[tokio::test]
+async fn of_a_fan_out_a_question_says_which_activation_asks() {
+    let mut g = builder();
+    let plan = g.func("plan", async |ctx: Ctx<Log>| Ok((ran(&ctx), Spread::Parts(vec![1, 2, 3]))));
+    let work = g.func("work", async |ctx: Ctx<Log, u32>| {
+        if ctx.input == 2 {
+            let _: u32 = ctx.ask("why", "?").await;
+        }
+        Ok(ran(&ctx))
+    });
+    let gather = node(&mut g, "gather");
+    g.start(plan);
+    g.route(plan, SpreadEdges { parts: work.to(), nothing: gather.to() });
+    g.edge(work, gather);
+    g.any(gather);
+    g.end(gather);
+    let runner = g.build().unwrap().runner().checkpointer(MemoryCheckpointer::new());
+    let mut run = runner.start("t", Log::update());
+    let mut events = run.events();
+    let report = run.await.unwrap();
+    let asked = questions(&report).remove(0).activation;
+    assert_eq!((asked.superstep, asked.index), (2, 1));
+    assert_eq!(runner.load("t").await.unwrap().interrupts[0].activation, asked);
+    let mut told = None;
+    while let Some(event) = events.next().await {
+        if let RunEvent::Asked(question) = event {
+            told = Some(question.activation);
+        }
+    }
+    assert_eq!(told, Some(asked));
+}

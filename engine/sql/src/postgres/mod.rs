@@ -11,6 +11,7 @@ use std::str::FromStr;
 use futures_util::FutureExt;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
+use statewright_engine_core::ThreadId;
 use statewright_engine_runtime::StoreError;
 use tokio::sync::mpsc;
 
@@ -18,7 +19,7 @@ use crate::connection::{Connection, Value};
 use crate::database::Database;
 use crate::locks::Lock;
 use crate::named::is_sql_store;
-use crate::store::{SqlStore, Taken, bump};
+use crate::store::{Hold, SqlStore, Taken, bump};
 use crate::writer::Job;
 pub(crate) use error::is_lost;
 use schema::LOCK_CLASS;
@@ -126,7 +127,7 @@ impl Server {
     pub(crate) async fn session(&self, reads_only: bool) -> Result<Session, sqlx::Error> {
         let word = if reads_only { "on" } else { "off" };
         let connect = self.connect.clone().options([("default_transaction_read_only", word)]);
-        Session::begin(connect.connect().await?).await
+        Session::begin(connect.connect().await?, reads_only).await
     }
 
     pub(crate) fn failed(&self, error: &sqlx::Error) -> StoreError {
@@ -138,17 +139,18 @@ impl Server {
     }
 }
 
-/// Takes a thread for this process: its lock, and a new epoch. `None` if another driver has it.
+/// Takes a thread for this process: its lock, and a new epoch.
 ///
 /// The epoch is synced whatever the level of the thread is: if it were lost when the server dies, an earlier driver
 /// could go on.
-pub(crate) async fn take(store: &SqlStore, row: i64) -> Result<Option<Taken>, StoreError> {
+pub(crate) async fn take(store: &SqlStore, thread: &ThreadId, row: i64) -> Result<Hold, StoreError> {
     for attempt in 1..=TAKE_ATTEMPTS_MAX {
-        let jobs = store.queue().weak();
-        let work = store.queue().work(true, move |connection| lock_and_bump(connection, row, jobs).boxed());
+        let (jobs, name) = (store.queue().weak(), thread.as_str().to_owned());
+        let work =
+            store.queue().work(true, move |connection| lock_and_bump(connection, row, name, jobs).boxed());
         match work.await? {
-            Attempt::Taken(taken) => return Ok(Some(taken)),
-            Attempt::HeldHere => return Ok(None),
+            Attempt::Taken(taken) => return Ok(taken.map_or(Hold::Gone, Hold::Taken)),
+            Attempt::HeldHere => return Ok(Hold::Busy),
             Attempt::HeldElsewhere if attempt < TAKE_ATTEMPTS_MAX => {
                 // The server waits: a timer here would not, under a paused clock.
                 store.readers().fetch::<(String,)>("SELECT pg_sleep(0.02)::text", Vec::new()).await?;
@@ -156,7 +158,7 @@ pub(crate) async fn take(store: &SqlStore, row: i64) -> Result<Option<Taken>, St
             Attempt::HeldElsewhere => {}
         }
     }
-    Ok(None)
+    Ok(Hold::Busy)
 }
 
 /// Whether some session holds the lock of a thread.
@@ -174,16 +176,17 @@ pub(crate) async fn is_held(store: &SqlStore, row: i64) -> Result<bool, StoreErr
 async fn lock_and_bump(
     connection: &mut Connection,
     row: i64,
+    thread: String,
     jobs: mpsc::WeakSender<Job>,
-) -> Result<Attempt<Taken>, sqlx::Error> {
+) -> Result<Attempt<Option<Taken>>, sqlx::Error> {
     let Connection::Postgres(session) = &mut *connection else { return Ok(Attempt::HeldElsewhere) };
     let lock = match session.lock(row, jobs).await? {
         Attempt::Taken(lock) => lock,
         Attempt::HeldHere => return Ok(Attempt::HeldHere),
         Attempt::HeldElsewhere => return Ok(Attempt::HeldElsewhere),
     };
-    let (epoch, stored) = bump(connection, row).await?;
-    Ok(Attempt::Taken(Taken { lock: Lock::Session(lock), epoch, stored }))
+    let taken = bump(connection, row, thread).await?;
+    Ok(Attempt::Taken(taken.map(|(epoch, stored)| Taken { lock: Lock::Session(lock), epoch, stored })))
 }
 
 is_sql_store!(PostgresStore);

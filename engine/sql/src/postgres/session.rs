@@ -37,7 +37,8 @@ pub(crate) enum Attempt<T> {
 }
 
 impl Session {
-    pub(crate) async fn begin(mut connection: PgConnection) -> Result<Self, sqlx::Error> {
+    /// A session; one that only reads commits nothing, so that its level does not matter.
+    pub(crate) async fn begin(mut connection: PgConnection, reads_only: bool) -> Result<Self, sqlx::Error> {
         static COUNT: AtomicU64 = AtomicU64::new(NO_SESSION + 1);
         // What the operator chose is kept, unless it does not wait for the disk at all. A session that holds threads is
         // idle for as long as their nodes work; servers before 14 do not know that limit.
@@ -49,7 +50,9 @@ impl Session {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let mut session =
             Self { connection, number, synced, held: HashSet::new(), released: Released::default() };
-        session.set_synced(true).await?;
+        if !reads_only {
+            session.set_synced(true).await?;
+        }
         Ok(session)
     }
 

@@ -2,7 +2,8 @@
 
 use crate::common::Place;
 use serde_json::json;
-use statewright_engine_core::RunId;
+use statewright_engine_core::{Entry, EntryKind, RunId};
+use statewright_engine_runtime::{Checkpointer, Durability};
 use statewright_engine_sql::{FoundRun, RunFilter, RunRow};
 
 fn row(run: &str, created_ms: u64) -> RunRow {
@@ -126,4 +127,28 @@ async fn a_row_that_somebody_broke_is_reported() {
     place.sql("UPDATE runs SET meta = '{'").await;
     let error = store.runs(&RunFilter::default(), 9).await.unwrap_err();
     assert_eq!(error.code(), "SW-S427", "{error}");
+}
+
+#[tokio::test]
+async fn a_deleted_thread_takes_its_runs_along_and_no_others() {
+    let Some(place) = Place::new() else { return };
+    let store = place.open().await;
+    for name in ["r1", "r2"] {
+        store.record_run(row(name, 1)).await.unwrap();
+    }
+    store.request_cancel(&"r1".into()).await.unwrap();
+    let thread = row("r1", 1).thread;
+    let mut journal = Checkpointer::open(&store, &thread, Durability::Power).await.unwrap();
+    journal.append(Entry { seq: 1, kind: EntryKind::Record, bytes: vec![1] }).await.unwrap();
+    let refused = Checkpointer::delete(&store, &thread, None).await.unwrap_err();
+    assert_eq!((refused.code(), store.runs(&RunFilter::default(), 9).await.unwrap().len()), ("SW-S401", 2));
+    drop(journal);
+    assert!(Checkpointer::delete(&store, &thread, None).await.unwrap());
+    assert_eq!(names(&store.runs(&RunFilter::default(), 9).await.unwrap()), ["r2"]);
+    assert!(!store.cancel_requested(&"r1".into()).await.unwrap());
+    // A run that never began has a row and no journal.
+    assert!(Checkpointer::delete(&store, &row("r2", 1).thread, None).await.unwrap());
+    assert_eq!(store.runs(&RunFilter::default(), 9).await.unwrap(), []);
+    store.vacuum().await.unwrap();
+    assert_eq!(store.threads().await.unwrap(), []);
 }

@@ -59,3 +59,28 @@ async fn five_hundred_runs_on_one_postgres_database_lose_no_update() {
     let Some(url) = place() else { return };
     conformance::many_runs_at_once_lose_no_update(Arc::new(open(&url).await), 500).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threads_on_postgres_are_listed_and_deleted() {
+    if place().is_some() {
+        conformance::deletes_threads(make).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_thread_on_postgres_is_not_written_by_a_superseded_driver() {
+    let Some(url) = place() else { return };
+    let store = Arc::new(open(&url).await);
+    let forget = async |_: &_| sql(&url, END_SESSIONS).await;
+    conformance::a_deleted_thread_is_not_written_by_a_superseded_driver(store, forget).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_start_and_a_deletion_on_postgres_one_wins() {
+    let Some(url) = place() else { return };
+    let mut stores: Vec<Arc<dyn Checkpointer>> = Vec::new();
+    for _ in 0..2 {
+        stores.push(Arc::new(open(&url).await));
+    }
+    conformance::of_a_start_and_a_deletion_one_wins(&stores, 100).await;
+}
