@@ -114,8 +114,8 @@ impl App {
     }
 
     /// Runs the command that the program was started with, and gives the exit code: 0 finished, 1 error, 2 wrong
-    /// usage, 3 waiting for an answer, 4 stopped and resumable, 130 after a second Ctrl-C. Starts a runtime of its
-    /// own, so it is called from a plain `main`.
+    /// usage, 3 waiting for an answer, 4 stopped and resumable, 100 stored runs that this build cannot take up, 130 after a
+    /// second Ctrl-C. Starts a runtime of its own, so it is called from a plain `main`.
     pub fn main(self) -> ExitCode {
         crate::cli::main(&self)
     }

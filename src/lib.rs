@@ -38,9 +38,9 @@ pub mod nodes {
 pub mod prelude {
     pub use crate::App;
     pub use statewright_engine_runtime::{
-        Command, Ctx, Durability, Gate, GateEdges, Graph, MemoryCheckpointer, Node, NodeError, NodeFailure,
-        NodeHandle, NodePolicy, Outcome, Problems, RetryPolicy, Route, RunEvent, Runner, State, StateGraph,
-        To, Update, Verdict,
+        Command, Ctx, Durability, Gate, GateEdges, Goto, Graph, MemoryCheckpointer, Migrated, Node,
+        NodeError, NodeFailure, NodeHandle, NodePolicy, Outcome, Problems, RetryPolicy, Route, RunEvent,
+        Runner, State, StateGraph, StoredUpdate, To, Update, Verdict,
     };
     #[cfg(feature = "postgres")]
     pub use statewright_engine_sql::{PostgresOptions, PostgresStore};
@@ -76,6 +76,9 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/interrupts.md")]
     struct Interrupts;
+
+    #[doc = include_str!("../docs/guides/versions-and-migrations.md")]
+    struct VersionsAndMigrations;
 
     #[doc = include_str!("../docs/guides/time-travel.md")]
     struct TimeTravel;

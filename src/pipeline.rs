@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use statewright_engine_runtime::{
     Checkpointer, Durability, Events, Graph, Handlers, Interrupt, Outcome, Plan, Problems, RunControl,
-    RunError, RunId, Runner, Settlement, Status, ThreadId,
+    RunError, RunId, Runner, Settlement, Status, ThreadCheck, ThreadId,
 };
 use statewright_graphs::{Pipeline, Report, Services};
 
@@ -35,6 +35,13 @@ pub(crate) trait OpenGraph: TimeTravel + Send + Sync {
         store: Arc<dyn Checkpointer>,
         thread: ThreadId,
     ) -> BoxFuture<'_, Result<Standing, RunError>>;
+
+    /// What this build makes of a stored thread.
+    fn check(
+        &self,
+        store: Arc<dyn Checkpointer>,
+        thread: ThreadId,
+    ) -> BoxFuture<'_, Result<ThreadCheck, RunError>>;
 }
 
 /// What is to be done to which thread.
@@ -45,6 +52,8 @@ pub(crate) struct Job {
     pub(crate) intent: Intent,
     /// Who delivers what is in the outbox.
     pub(crate) handlers: Handlers,
+    /// Nodes before which this drive pauses, and nodes after which it does.
+    pub(crate) pauses: [Vec<String>; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -149,6 +158,9 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
             Intent::Deliver => runner.deliver(job.thread),
             Intent::Cancel => runner.cancel(job.thread),
         };
+        let [before, after] = job.pauses;
+        run = before.into_iter().fold(run, |run, node| run.pause_before(node));
+        run = after.into_iter().fold(run, |run, node| run.pause_after(node));
         let (events, control) = (run.events(), run.control());
         let end = async move {
             let report = run.await?;
@@ -173,5 +185,14 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
             Ok(Standing { status: found.status, run: found.run, interrupts: found.interrupts, report })
         };
         load.boxed()
+    }
+
+    fn check(
+        &self,
+        store: Arc<dyn Checkpointer>,
+        thread: ThreadId,
+    ) -> BoxFuture<'_, Result<ThreadCheck, RunError>> {
+        let runner = Runner::new(self.graph.clone()).shared_checkpointer(store);
+        async move { runner.check(thread).await }.boxed()
     }
 }

@@ -10,8 +10,8 @@ use statewright_engine_runtime::{Durability, Format};
 
 /// Runs typed state graphs, and survives crashes.
 ///
-/// Exit codes: 0 finished, 1 error, 2 wrong usage, 3 waiting for an answer, 4 stopped and resumable, 130 after a
-/// second Ctrl-C.
+/// Exit codes: 0 finished, 1 error, 2 wrong usage, 3 waiting for an answer, 4 stopped and resumable, 100 runs that this
+/// build cannot take up, 130 after a second Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -86,6 +86,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DbCommand,
     },
+    /// Say which stored runs this build can go on with; exit code 100 if any is blocked
+    CheckRuns(CheckRunsArgs),
     /// Draw a graph, or the path that a run took through it
     Graph(GraphArgs),
     /// Explain an error code
@@ -142,6 +144,12 @@ pub(crate) struct DriveArgs {
     /// Stop at the next safe point after this time, such as 90s, 5m or 1h; the run can be resumed
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Pause before this node; `resume` goes past it. May be given several times
+    #[arg(long, value_name = "NODE")]
+    pub(crate) pause_before: Vec<String>,
+    /// Pause after this node; `resume` goes on. May be given several times
+    #[arg(long, value_name = "NODE")]
+    pub(crate) pause_after: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -268,6 +276,13 @@ impl From<Picture> for Format {
             Picture::Dot => Format::Dot,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckRunsArgs {
+    /// Only runs of this graph
+    #[arg(long, value_name = "NAME")]
+    pub(crate) graph: Option<String>,
 }
 
 #[derive(Debug, Args)]

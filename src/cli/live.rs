@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use statewright_engine_runtime::{ActivationId, Plan, RunEvent};
+use statewright_engine_runtime::{Plan, RunEvent};
 use statewright_graphs::model_call::ATTEMPT_RESET;
 use statewright_nodes_ports::item;
 
 use super::output::{Output, human};
-use super::trace::{Step, Trace};
+use super::trace::{Around, Step, Trace};
 
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(100);
@@ -21,10 +21,10 @@ pub(crate) struct View<'a> {
     out: &'a Output,
     pub(crate) trace: Trace,
     screen: MultiProgress,
-    spinners: HashMap<ActivationId, ProgressBar>,
+    spinners: HashMap<String, ProgressBar>,
     /// The activation whose text is being streamed. Others that write at the same time are not shown: two texts in
     /// one would be none.
-    streaming: Option<ActivationId>,
+    streaming: Option<String>,
     /// The text that was streamed last and still stands on the screen.
     draft: String,
 }
@@ -47,20 +47,22 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn event(&mut self, event: &RunEvent) {
+        let (around, event) = Around::of(&self.trace.plan, event);
         if let RunEvent::NodeStarted { activation, attempt, .. } = event
             && *attempt > 1
         {
-            self.forget_draft_of(*activation);
+            self.forget_draft_of(&around.activation(*activation));
         }
         if let RunEvent::Judged(round) = event
             && !self.out.json
             && !self.out.quiet
         {
-            self.out.line(&self.out.dim(&format!("  {}", self.trace.judged(round))));
+            self.out.line(&self.out.dim(&format!("  {}", Trace::judged(&around, round))));
         }
-        let line = self.trace.note(event).map(|step| (step.activation, describe(self.out, step)));
+        let line = self.trace.note(&around, event);
+        let line = line.map(|step| (step.activation.clone(), describe(self.out, step)));
         if self.out.live() {
-            self.live(event, line);
+            self.live(&around, event, line);
         } else if !self.out.json
             && !self.out.quiet
             && let Some((_, Some(line))) = line
@@ -69,15 +71,17 @@ impl<'a> View<'a> {
         }
     }
 
-    fn live(&mut self, event: &RunEvent, line: Option<(ActivationId, Option<String>)>) {
+    fn live(&mut self, around: &Around, event: &RunEvent, line: Option<(String, Option<String>)>) {
         match event {
-            RunEvent::NodeStarted { activation, .. } => self.spin(*activation),
+            RunEvent::NodeStarted { activation, .. } => self.spin(around.activation(*activation)),
             RunEvent::Item(sent) if &*sent.kind == item::TOKEN => {
                 if let Some(text) = sent.payload.as_str() {
-                    self.stream(sent.activation, text);
+                    self.stream(&around.activation(sent.activation), text);
                 }
             }
-            RunEvent::Item(sent) if &*sent.kind == ATTEMPT_RESET => self.forget_draft_of(sent.activation),
+            RunEvent::Item(sent) if &*sent.kind == ATTEMPT_RESET => {
+                self.forget_draft_of(&around.activation(sent.activation));
+            }
             RunEvent::Lagged { missed } => {
                 self.out.line(&self.out.dim(&format!("  … {missed} events not shown")));
             }
@@ -88,14 +92,14 @@ impl<'a> View<'a> {
                 spinner.finish_and_clear();
                 self.screen.remove(&spinner);
             }
-            self.end_stream(activation);
+            self.end_stream(&activation);
             if self.streaming.is_none() {
                 self.out.line(&line);
             }
         }
     }
 
-    fn spin(&mut self, activation: ActivationId) {
+    fn spin(&mut self, activation: String) {
         let Some(step) = self.trace.running().find(|step| step.activation == activation) else { return };
         let spinner = ProgressBar::new_spinner().with_message(step.node.clone());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}") {
@@ -106,8 +110,8 @@ impl<'a> View<'a> {
         self.spinners.insert(activation, spinner);
     }
 
-    fn stream(&mut self, activation: ActivationId, text: &str) {
-        if *self.streaming.get_or_insert(activation) != activation {
+    fn stream(&mut self, activation: &str, text: &str) {
+        if *self.streaming.get_or_insert_with(|| activation.to_owned()) != activation {
             return;
         }
         if self.draft.is_empty() || !self.screen.is_hidden() {
@@ -125,8 +129,8 @@ impl<'a> View<'a> {
     }
 
     /// The streamed text of this activation is void.
-    fn forget_draft_of(&mut self, activation: ActivationId) {
-        if self.streaming != Some(activation) || self.draft.is_empty() {
+    fn forget_draft_of(&mut self, activation: &str) {
+        if self.streaming.as_deref() != Some(activation) || self.draft.is_empty() {
             return;
         }
         let term = Term::stdout();
@@ -142,8 +146,8 @@ impl<'a> View<'a> {
     }
 
     /// Gives the screen back to the spinners.
-    fn end_stream(&mut self, activation: ActivationId) {
-        if self.streaming != Some(activation) {
+    fn end_stream(&mut self, activation: &str) {
+        if self.streaming.as_deref() != Some(activation) {
             return;
         }
         self.streaming = None;

@@ -3,6 +3,7 @@
 #![doc = include_str!("../../docs/guides/json.md")]
 
 mod args;
+mod check_runs;
 mod db;
 mod doctor;
 mod drive;
@@ -44,6 +45,8 @@ pub(crate) enum Exit {
     Paused = 3,
     /// Stopped before its end; `resume` goes on.
     Resumable = 4,
+    /// Stored runs that this build cannot take up.
+    Blocked = 100,
     /// A second Ctrl-C.
     Interrupted = 130,
 }
@@ -121,6 +124,7 @@ async fn dispatch(shell: &Shell<'_>, command: Command) -> Result<Exit, CliError>
         },
         Command::Threads { command } => threads::threads(shell, command).await,
         Command::Db { command } => db::db(shell, command).await,
+        Command::CheckRuns(args) => check_runs::check_runs(shell, &args).await,
         Command::Graph(args) => graph::graph(shell, &args).await,
         Command::Explain(args) => explain::explain(shell, &args),
         Command::Doctor(args) => doctor::doctor(shell, &args).await,

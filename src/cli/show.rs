@@ -48,7 +48,9 @@ pub(crate) fn outcome(shell: &Shell<'_>, shown: &Shown<'_>, view: &View<'_>) -> 
     match &ended.outcome {
         Outcome::Finished => finished(shell, shown, &ended.report, view.shown()),
         Outcome::Paused(questions) => paused(shell, shown, questions),
-        Outcome::Exhausted(_) | Outcome::Drained => resumable(shell, shown.row, &ended.words),
+        Outcome::Exhausted(_) | Outcome::Drained | Outcome::PausedAt(_) => {
+            resumable(shell, shown.row, &ended.words);
+        }
         Outcome::Cancelled | Outcome::Failed(_) => {
             shell.out.line(&format!("run {}: {}", shown.row.run, ended.words));
         }
@@ -60,7 +62,7 @@ fn exit_of(outcome: &Outcome) -> Exit {
     match outcome {
         Outcome::Finished => Exit::Finished,
         Outcome::Paused(_) => Exit::Paused,
-        Outcome::Exhausted(_) | Outcome::Drained => Exit::Resumable,
+        Outcome::Exhausted(_) | Outcome::Drained | Outcome::PausedAt(_) => Exit::Resumable,
         Outcome::Failed(_) | Outcome::Cancelled => Exit::Error,
     }
 }
@@ -240,7 +242,7 @@ pub(crate) async fn show(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, CliEr
         let mut object = json!({
             "run": row.run, "thread": row.thread, "graph": row.graph, "question": row.label, "meta": row.meta,
             "status": word, "detail": row.detail, "created_ms": row.created_ms, "updated_ms": row.updated_ms,
-            "steps": steps.iter().map(|step| step_json(graph.plan(), step)).collect::<Vec<_>>(),
+            "steps": steps.iter().map(|step| step_json(step)).collect::<Vec<_>>(),
             "interrupts": interrupts.iter().map(|i| standing::interrupt(graph.plan(), i)).collect::<Vec<_>>(),
             "resume": resume_hint(shell, &word, &row.run),
         });
@@ -254,7 +256,7 @@ pub(crate) async fn show(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, CliEr
     out.line(&format!("{} {}  {word}", out.bold("run"), row.run));
     out.line(&format!("{} {}, {} {}", out.dim("graph"), row.graph, out.dim("thread"), row.thread));
     out.line(&format!("{} {}\n", out.dim("question"), shortened(&row.label, 200)));
-    let rows: Vec<Vec<String>> = steps.iter().map(|step| step_row(graph.plan(), step)).collect();
+    let rows: Vec<Vec<String>> = steps.iter().map(|step| step_row(step)).collect();
     out.table(&["step", "node", "attempt", "time", "took", "failed"], &rows);
     match report.filter(|report| !report.answer.is_empty()) {
         Some(report) => {
@@ -280,10 +282,10 @@ pub(crate) fn resume_hint(shell: &Shell<'_>, word: &str, run: &RunId) -> Option<
     standing::is_resumable(word).then(|| format!("{} resume {run}", shell.program))
 }
 
-fn step_json(plan: &Plan, step: &StepView) -> Value {
+fn step_json(step: &StepView) -> Value {
     json!({
         "activation": step.activation.to_string(),
-        "node": plan.node_name(step.node),
+        "node": step.name,
         "attempt": step.attempt,
         "ms": step.at_ms.saturating_sub(step.scheduled_ms),
         "at_ms": step.at_ms,
@@ -294,7 +296,7 @@ fn step_json(plan: &Plan, step: &StepView) -> Value {
 }
 
 /// A line of a table: what a step did.
-pub(crate) fn step_row(plan: &Plan, step: &StepView) -> Vec<String> {
+pub(crate) fn step_row(step: &StepView) -> Vec<String> {
     let what = match (&step.failure, &step.asked) {
         (Some(failure), _) => format!("{}: {}", failure.code, shortened(&failure.message, 60)),
         (None, Some(question)) => format!("asks `{question}`"),
@@ -302,7 +304,7 @@ pub(crate) fn step_row(plan: &Plan, step: &StepView) -> Vec<String> {
     };
     vec![
         step.activation.to_string(),
-        plan.node_name(step.node).to_owned(),
+        step.name.to_string(),
         step.attempt.to_string(),
         human(Duration::from_millis(step.at_ms.saturating_sub(step.scheduled_ms))),
         step.variants.join(", "),

@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use statewright_engine_core::graph::PASS;
-use statewright_engine_runtime::{ActivationId, Failure, GateRound, Plan, RunEvent};
+use statewright_engine_runtime::{ActivationId, Failure, GateRound, NodeIx, Plan, RunEvent};
 use statewright_nodes_ports::{Usage, item};
 
 /// One execution of a node.
 #[derive(Debug)]
 pub(crate) struct Step {
+    /// With the nodes around it, if it is inside a graph that is a node: `review/judge`.
     pub(crate) node: String,
-    pub(crate) activation: ActivationId,
+    /// Likewise: `3.0/2.1`.
+    pub(crate) activation: String,
     pub(crate) attempt: u32,
     pub(crate) began: Instant,
     /// `None` while it runs.
@@ -23,9 +25,43 @@ pub(crate) struct Step {
     pub(crate) asked: Option<String>,
 }
 
+/// The graph that an event is about, and where it stands.
+pub(crate) struct Around {
+    plan: Arc<Plan>,
+    nodes: String,
+    activations: String,
+}
+
+impl Around {
+    /// The innermost event, and what stands around it.
+    pub(crate) fn of<'e>(plan: &Arc<Plan>, event: &'e RunEvent) -> (Self, &'e RunEvent) {
+        let mut around = Self { plan: plan.clone(), nodes: String::new(), activations: String::new() };
+        let mut event = event;
+        while let RunEvent::Within { node, activation, event: inner } = event {
+            around.nodes.push_str(&format!("{}/", around.plan.node_name(*node)));
+            around.activations.push_str(&format!("{activation}/"));
+            let child = around.plan.nodes.get(node.index()).and_then(|node| node.child.as_ref());
+            if let Some(plan) = child.map(|child| child.plan.clone()) {
+                around.plan = plan;
+            }
+            event = inner;
+        }
+        (around, event)
+    }
+
+    /// The name of an activation, unique in the run.
+    pub(crate) fn activation(&self, activation: ActivationId) -> String {
+        format!("{}{activation}", self.activations)
+    }
+
+    fn node(&self, node: NodeIx) -> String {
+        format!("{}{}", self.nodes, self.plan.node_name(node))
+    }
+}
+
 /// All of them, in the order in which they began.
 pub(crate) struct Trace {
-    plan: Arc<Plan>,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -35,10 +71,10 @@ impl Trace {
     }
 
     /// What a gate decided, in words.
-    pub(crate) fn judged(&self, round: &GateRound) -> String {
-        let node = self.plan.node_name(round.node);
+    pub(crate) fn judged(around: &Around, round: &GateRound) -> String {
+        let node = around.node(round.node);
         let branch =
-            self.plan.nodes.get(round.node.index()).and_then(|n| n.branches.get(usize::from(round.branch)));
+            around.plan.nodes.get(round.node.index()).and_then(|n| n.branches.get(usize::from(round.branch)));
         let variant = branch.and_then(|branch| branch.variants.get(usize::from(round.variant)));
         let way = variant.map_or("", |variant| variant.label);
         let what = match (round.stopped, round.restored) {
@@ -51,12 +87,12 @@ impl Trace {
     }
 
     /// Takes an event in, and gives the step that it is about.
-    pub(crate) fn note(&mut self, event: &RunEvent) -> Option<&Step> {
+    pub(crate) fn note(&mut self, around: &Around, event: &RunEvent) -> Option<&Step> {
         match event {
             RunEvent::NodeStarted { node, activation, attempt } => {
                 self.steps.push(Step {
-                    node: self.plan.node_name(*node).to_owned(),
-                    activation: *activation,
+                    node: around.node(*node),
+                    activation: around.activation(*activation),
                     attempt: *attempt,
                     began: Instant::now(),
                     took: None,
@@ -66,16 +102,17 @@ impl Trace {
                 });
                 self.steps.last()
             }
-            RunEvent::NodeFinished { activation, .. } => self.close(*activation, |_| {}),
+            RunEvent::NodeFinished { activation, .. } => self.close(&around.activation(*activation), |_| {}),
             RunEvent::NodeFailed { activation, failure, .. } => {
-                self.close(*activation, |step| step.failure = Some(failure.clone()))
+                self.close(&around.activation(*activation), |step| step.failure = Some(failure.clone()))
             }
             RunEvent::Asked(question) => {
-                self.close(question.activation, |step| step.asked = Some(question.name.clone()))
+                let activation = around.activation(question.activation);
+                self.close(&activation, |step| step.asked = Some(question.name.clone()))
             }
             RunEvent::Item(sent) if &*sent.kind == item::USAGE => {
                 let usage: Usage = serde_json::from_value(sent.payload.clone()).unwrap_or_default();
-                let step = self.open(sent.activation)?;
+                let step = self.open(&around.activation(sent.activation))?;
                 step.tokens += usage.total_tokens();
                 Some(step)
             }
@@ -83,11 +120,11 @@ impl Trace {
         }
     }
 
-    fn open(&mut self, activation: ActivationId) -> Option<&mut Step> {
+    fn open(&mut self, activation: &str) -> Option<&mut Step> {
         self.steps.iter_mut().rev().find(|step| step.activation == activation && step.took.is_none())
     }
 
-    fn close(&mut self, activation: ActivationId, change: impl FnOnce(&mut Step)) -> Option<&Step> {
+    fn close(&mut self, activation: &str, change: impl FnOnce(&mut Step)) -> Option<&Step> {
         let step = self.open(activation)?;
         step.took = Some(step.began.elapsed());
         change(step);
@@ -103,7 +140,7 @@ impl Trace {
         let steps = self.steps.iter().map(|step| {
             json!({
                 "node": step.node,
-                "activation": step.activation.to_string(),
+                "activation": step.activation,
                 "attempt": step.attempt,
                 "ms": step.took.map(|took| took.as_millis()),
                 "tokens": step.tokens,
@@ -118,7 +155,7 @@ impl Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use statewright_engine_runtime::{Interrupt, NodeIx};
+    use statewright_engine_runtime::{EdgeIx, Interrupt};
     use statewright_graphs::Services;
     use statewright_nodes_context::tokens::Cl100k;
     use statewright_nodes_models::Offline;
@@ -133,8 +170,9 @@ mod tests {
         let graph = statewright_graphs::classic(&services).unwrap();
         let mut trace = Trace::new(graph.plan().clone());
         let (node, at) = (NodeIx(1), |index| ActivationId { superstep: 2, index });
+        let around = Around::of(graph.plan(), &RunEvent::EdgeTaken(EdgeIx(0))).0;
         for index in 0..3 {
-            trace.note(&RunEvent::NodeStarted { node, activation: at(index), attempt: 1 });
+            trace.note(&around, &RunEvent::NodeStarted { node, activation: at(index), attempt: 1 });
         }
         let question = Interrupt {
             id: "price@2.0".to_owned(),
@@ -144,9 +182,11 @@ mod tests {
             question: Vec::new(),
             rejected: None,
             deadline_ms: None,
+            to: None,
+            level: 0,
         };
-        let step = trace.note(&RunEvent::Asked(Arc::new(question))).unwrap();
-        assert_eq!((step.activation, step.asked.as_deref()), (at(0), Some("price")));
-        assert_eq!(trace.running().map(|step| step.activation).collect::<Vec<_>>(), [at(1), at(2)]);
+        let step = trace.note(&around, &RunEvent::Asked(Arc::new(question))).unwrap();
+        assert_eq!((&*step.activation, step.asked.as_deref()), ("2.0", Some("price")));
+        assert_eq!(trace.running().map(|step| &*step.activation).collect::<Vec<_>>(), ["2.1", "2.2"]);
     }
 }

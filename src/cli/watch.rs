@@ -33,7 +33,7 @@ pub(crate) async fn watch(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, CliE
             let view = ThreadView::read(graph.plan(), &seen)?;
             let steps: Vec<_> = view.steps.iter().filter(|step| step.run == row.run).collect();
             for step in steps.iter().skip(shown).filter(|_| !shell.out.json) {
-                let cells = step_row(graph.plan(), step);
+                let cells = step_row(step);
                 let took = human(Duration::from_millis(step.at_ms.saturating_sub(step.scheduled_ms)));
                 let rest = [cells[4].as_str(), cells[5].as_str()].join("  ");
                 shell.out.line(format!("{}  {took}  {rest}", cells[1]).trim_end());

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use crate::migration::{self, FieldChange};
 use crate::state::{State, StateSchema, Update};
 
 /// A read-only view of the state for a node, kept alive by the node. Downcasts to the graph's state type.
@@ -62,6 +63,20 @@ pub enum CellError {
         /// The deserialiser's words.
         reason: String,
     },
+    /// A stored update of an earlier version could not be brought to the present one.
+    #[error(
+        "a stored update of state `{state}` cannot be migrated from version {stored} to {present}: {reason}; nothing was changed: mend the migration, or run the build that wrote it"
+    )]
+    Migrate {
+        /// The state's name.
+        state: &'static str,
+        /// The version of the update.
+        stored: u32,
+        /// The version of this program.
+        present: u32,
+        /// The migration's words.
+        reason: String,
+    },
     /// An update of another state reached this cell.
     #[error(
         "a node returned an update of another state than `{state}`; wire it into the graph it was written for"
@@ -79,6 +94,7 @@ impl CellError {
             CellError::Encode { .. } => "SW-X230",
             CellError::Decode { .. } => "SW-X231",
             CellError::Foreign { .. } => "SW-X232",
+            CellError::Migrate { .. } => "SW-X264",
         }
     }
 }
@@ -87,6 +103,18 @@ impl CellError {
 pub trait StateCell: Send {
     /// Name, version and channels.
     fn schema(&self) -> &'static StateSchema;
+
+    /// What was declared about fields of earlier versions.
+    fn changes(&self) -> &'static [FieldChange];
+
+    /// Brings a stored update of an earlier version to the present one.
+    ///
+    /// # Errors
+    /// [`CellError::Migrate`] with the words of whatever refused it.
+    fn migrate(&self, update: &[u8], stored: u32) -> Result<Vec<u8>, CellError>;
+
+    /// Prepares a new cell for a thread of an earlier version.
+    fn begin_older(&mut self, stored: u32);
 
     /// A view for nodes and for branches.
     fn snapshot(&self) -> Snapshot;
@@ -122,6 +150,15 @@ pub trait StateCell: Send {
     /// # Errors
     /// [`CellError::Decode`] when stored bytes do not fit.
     fn written(&self, update: &UpdateValue, visit: &mut dyn FnMut(usize)) -> Result<(), CellError>;
+
+    /// Calls `visit` with each growing channel of which the update replaces all that was there.
+    ///
+    /// # Errors
+    /// [`CellError::Decode`] when stored bytes do not fit.
+    fn overwritten(&self, update: &UpdateValue, visit: &mut dyn FnMut(usize)) -> Result<(), CellError> {
+        let _ = (update, visit);
+        Ok(())
+    }
 
     /// The present value of the channels that `keep` accepts, as a stored update.
     ///
@@ -182,6 +219,26 @@ impl<S: State> StateCell for TypedCell<S> {
         S::SCHEMA
     }
 
+    fn changes(&self) -> &'static [FieldChange] {
+        S::CHANGES
+    }
+
+    fn migrate(&self, update: &[u8], stored: u32) -> Result<Vec<u8>, CellError> {
+        if update.is_empty() {
+            return Ok(Vec::new());
+        }
+        migration::migrate::<S>(update, stored).map_err(|reason| CellError::Migrate {
+            state: Self::name(),
+            stored,
+            present: S::SCHEMA.version,
+            reason,
+        })
+    }
+
+    fn begin_older(&mut self, stored: u32) {
+        Arc::make_mut(&mut self.state).begin_older(stored);
+    }
+
     fn snapshot(&self) -> Snapshot {
         self.state.clone()
     }
@@ -227,6 +284,18 @@ impl<S: State> StateCell for TypedCell<S> {
                 .downcast_ref::<S::Update>()
                 .ok_or(CellError::Foreign { state: Self::name() })?
                 .written(visit),
+        }
+        Ok(())
+    }
+
+    fn overwritten(&self, update: &UpdateValue, visit: &mut dyn FnMut(usize)) -> Result<(), CellError> {
+        match update {
+            UpdateValue::Empty => {}
+            UpdateValue::Bytes(bytes) => Self::decode(bytes)?.overwritten(visit),
+            UpdateValue::Live(value) => value
+                .downcast_ref::<S::Update>()
+                .ok_or(CellError::Foreign { state: Self::name() })?
+                .overwritten(visit),
         }
         Ok(())
     }

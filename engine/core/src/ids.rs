@@ -54,11 +54,14 @@ text_id!(RunId);
 
 /// A node by its place in the order of declaration. Names tie stored data to code; this number is only valid beside
 /// the node table that was in force when it was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeIx(pub u32);
 
 impl NodeIx {
+    /// A node of an earlier version that the present graph does not have, in what is told about a thread's past.
+    pub const GONE: Self = Self(u32::MAX);
+
     /// The number as an index into a table of nodes.
     pub fn index(self) -> usize {
         self.0 as usize

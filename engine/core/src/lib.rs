@@ -25,9 +25,11 @@ mod channel;
 mod command;
 mod execution;
 mod failure;
+mod goto;
 pub mod graph;
 mod ids;
 pub mod journal;
+mod migration;
 mod payload;
 mod policy;
 mod route;
@@ -42,9 +44,11 @@ pub use execution::{
     fill_values, missing_values, panic_text,
 };
 pub use failure::{Failure, FailureKind, NodeFailure};
+pub use goto::Goto;
 pub use graph::{Plan, Problem, Problems, Topology};
 pub use ids::{ActivationId, EdgeIx, Fingerprint, NodeIx, RunId, Seq, ThreadId};
 pub use journal::{EffectClass, StepState, StoredStep};
+pub use migration::{FieldChange, FieldChangeKind, FieldError, Migrated, StoredUpdate};
 pub use payload::{Data, LiveData, Payload};
 pub use policy::{NodePolicy, RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, Retry, RetryPolicy, Tries};
 pub use route::{Decision, Many, Payloads, Route, To, VariantWiring, Wire};
@@ -54,8 +58,9 @@ pub use state::{State, StateSchema, Update};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
-        Appendable, Channel, Command, Decision, IntoCommand, Many, Payload, Payloads, Reducer, Route, State,
-        StateSchema, Summable, To, Unionable, Update, VariantWiring, Write, upsert,
+        Appendable, Channel, Command, Decision, FieldChange, FieldChangeKind, IntoCommand, Many, Migrated,
+        Payload, Payloads, Reducer, Route, State, StateSchema, StoredUpdate, Summable, To, Unionable, Update,
+        VariantWiring, Write, upsert,
     };
     pub use serde;
 }

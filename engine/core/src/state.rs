@@ -3,6 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::channel::Channel;
+use crate::migration::{FieldChange, Migrated, StoredUpdate};
 
 /// The description of a state type that is stored beside every thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,24 @@ pub trait State: Clone + Default + Send + Sync + 'static {
 
     /// Name, version and channels.
     const SCHEMA: &'static StateSchema;
+
+    /// What changed about the fields since earlier versions and needs no function.
+    const CHANGES: &'static [FieldChange] = &[];
+
+    /// Brings a stored update of the version `from` to the next one, where declarations do not suffice: a function named
+    /// by `#[state(migrate = …)]`. It sees the fields as that version named them; the declared changes come afterwards.
+    ///
+    /// # Errors
+    /// Whatever makes the update unfit. The thread is left as it is then.
+    fn migrate(update: StoredUpdate, from: u32) -> Migrated {
+        let _ = from;
+        Ok(update)
+    }
+
+    /// Gives fields that a thread of an earlier version did not have what was declared for such threads.
+    fn begin_older(&mut self, stored: u32) {
+        let _ = stored;
+    }
 
     /// Folds one update in, each channel by its reducer.
     fn apply(&mut self, update: Self::Update);
@@ -58,6 +77,11 @@ pub trait Update: Default + Clone + Send + Sync + Serialize + DeserializeOwned +
 
     /// Calls `visit` with the index of each channel that it writes.
     fn written(&self, visit: &mut dyn FnMut(usize));
+
+    /// Calls `visit` with the index of each channel that grows, of which it replaces all that was there.
+    fn overwritten(&self, visit: &mut dyn FnMut(usize)) {
+        let _ = visit;
+    }
 
     /// Forgets the writes to channels that `keep` turns down.
     fn retain(&mut self, keep: &dyn Fn(usize) -> bool);

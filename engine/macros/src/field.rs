@@ -4,7 +4,11 @@ use proc_macro2::Ident;
 use syn::meta::ParseNestedMeta;
 use syn::{Error, Field, GenericArgument, Path, PathArguments, Result, Type};
 
+use crate::versions::{FieldVersions, Words};
+
 const REDUCERS: &str = "expected one of: replace (default), last, append, union, upsert = key_function, sum, min, max, with = function";
+
+const STATE_WORDS: &str = "expected `ephemeral`, `reset = run`, or, with `since = N`, one of `renamed_from = \"old\"`, `default = value`, `reducer_changed`";
 
 pub(crate) enum Reduce {
     Replace,
@@ -22,10 +26,12 @@ pub(crate) struct Attributes {
     pub(crate) reduce: Reduce,
     pub(crate) ephemeral: bool,
     pub(crate) reset_on_run: bool,
+    pub(crate) versions: FieldVersions,
 }
 
 pub(crate) fn attributes(field: &Field) -> Result<Attributes> {
-    let mut found = Attributes { reduce: Reduce::Replace, ephemeral: false, reset_on_run: false };
+    let versions = FieldVersions::default();
+    let mut found = Attributes { reduce: Reduce::Replace, ephemeral: false, reset_on_run: false, versions };
     let mut reduced = false;
     for attribute in &field.attrs {
         if attribute.path().is_ident("reduce") {
@@ -49,6 +55,7 @@ pub(crate) fn attributes(field: &Field) -> Result<Attributes> {
                 Ok(())
             })?;
         } else if attribute.path().is_ident("state") {
+            let mut words = Words::default();
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("ephemeral") {
                     found.ephemeral = true;
@@ -61,8 +68,12 @@ pub(crate) fn attributes(field: &Field) -> Result<Attributes> {
                         return Ok(());
                     }
                 }
-                Err(meta.error("expected `ephemeral` or `reset = run`"))
+                if words.take(&meta)? {
+                    return Ok(());
+                }
+                Err(meta.error(STATE_WORDS))
             })?;
+            words.finish(&mut found.versions, attribute)?;
         }
     }
     Ok(found)

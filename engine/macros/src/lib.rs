@@ -6,6 +6,7 @@ mod field;
 mod krate;
 mod route;
 mod state;
+mod versions;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -28,7 +29,18 @@ use syn::{DeriveInput, parse_macro_input};
 /// takes the option itself, and `clear_title` writes `None`. A collection has `extend_notes` beside `notes`. An
 /// `Option<Option<T>>` and an `Option<()>` are refused: what is stored of them is the same for two values.
 ///
-/// On the struct, `#[state(version = N)]` numbers the shape of the type. The struct itself derives `Clone` and
+/// On the struct, `#[state(version = N)]` numbers the shape of the type. What changed since earlier versions is declared,
+/// so that stored runs go on:
+///
+/// | attribute | what stored updates of earlier versions become |
+/// |---|---|
+/// | of a field: `#[state(renamed_from = "old", since = 2)]` | what was written to `old` is written here |
+/// | of a field: `#[state(default = value, since = 2)]` | threads without the field hold `value`, not the struct's default |
+/// | of a field: `#[state(reducer_changed, since = 2)]` | they are folded by the present reducer |
+/// | of the struct: `#[state(dropped("old", "older"))]` | what was written to these fields is forgotten |
+/// | of the struct: `#[state(migrate = function)]` | whatever `fn(StoredUpdate, from: u32) -> Migrated` makes of them |
+///
+/// The struct itself derives `Clone` and
 /// `Default`; the types of its fields are `Clone`, `Debug`, `Serialize` and `Deserialize`, as the update is.
 #[proc_macro_derive(State, attributes(reduce, state))]
 pub fn derive_state(input: TokenStream) -> TokenStream {

@@ -4,10 +4,11 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DataStruct, DeriveInput, Error, Field, Fields, LitInt, Result, Type};
+use syn::{Data, DataStruct, DeriveInput, Error, Field, Fields, Result, Type};
 
 use crate::field::{Attributes, Reduce, attributes, option_inner, refuse_ambiguous_option};
 use crate::krate;
+use crate::versions::Versions;
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
@@ -17,12 +18,14 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     if !input.generics.params.is_empty() {
         return Err(Error::new_spanned(&input.generics, "a state has no generic parameters"));
     }
-    let version = version(&input.attrs)?;
+    let versions = Versions::of(&input.attrs)?;
     let krate = krate::private();
     let mut parts = Parts::default();
     let mut errors: Option<Error> = None;
     for (number, field) in fields.named.iter().enumerate() {
-        if let Err(error) = attributes(field).and_then(|found| parts.add(&krate, number, field, found)) {
+        if let Err(error) =
+            attributes(field).and_then(|found| parts.add(&krate, &versions, number, field, found))
+        {
             match &mut errors {
                 Some(all) => all.combine(error),
                 None => errors = Some(error),
@@ -31,23 +34,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     }
     match errors {
         Some(error) => Err(error),
-        None => Ok(parts.finish(&krate, input, &version)),
+        None => Ok(parts.finish(&krate, input, &versions)),
     }
-}
-
-fn version(attrs: &[Attribute]) -> Result<TokenStream> {
-    let mut version = quote!(1u32);
-    for attribute in attrs.iter().filter(|attribute| attribute.path().is_ident("state")) {
-        attribute.parse_nested_meta(|meta| {
-            if meta.path.is_ident("version") {
-                let number: LitInt = meta.value()?.parse()?;
-                version = quote!(#number);
-                return Ok(());
-            }
-            Err(meta.error("expected `version = N`"))
-        })?;
-    }
-    Ok(version)
 }
 
 #[derive(Default)]
@@ -63,14 +51,32 @@ struct Parts {
     empty: Vec<TokenStream>,
     written: Vec<TokenStream>,
     retain: Vec<TokenStream>,
+    overwritten: Vec<TokenStream>,
+    changes: Vec<TokenStream>,
+    begin_older: Vec<TokenStream>,
 }
 
 impl Parts {
-    fn add(&mut self, krate: &TokenStream, number: usize, field: &Field, found: Attributes) -> Result<()> {
+    fn add(
+        &mut self,
+        krate: &TokenStream,
+        versions: &Versions,
+        number: usize,
+        field: &Field,
+        found: Attributes,
+    ) -> Result<()> {
         let Some(ident) = &field.ident else { return Ok(()) };
         refuse_ambiguous_option(&field.ty)?;
         let label = ident.unraw().to_string();
-        let Attributes { reduce, ephemeral, reset_on_run } = found;
+        let Attributes { reduce, ephemeral, reset_on_run, versions: declared } = found;
+        let grows = matches!(reduce, Reduce::Append | Reduce::Union | Reduce::Upsert(_));
+        if let Some(span) = declared.default_span().filter(|_| grows) {
+            return Err(Error::new(span, "a field that grows begins empty; leave the default away"));
+        }
+        versions.refuse_dropped(ident, &label)?;
+        let (changes, older) = versions.of_field(krate, ident, &label, declared)?;
+        self.changes.extend(changes);
+        self.begin_older.extend(older);
         let reducer = reducer_name(&reduce);
         self.channels.push(quote! {
             #krate::Channel {
@@ -91,17 +97,17 @@ impl Parts {
             Reduce::Append => {
                 let ty = &field.ty;
                 let kind = quote_spanned!(ty.span()=> <#ty as #krate::Appendable>);
-                self.collection(number, ident, ty, &kind, &quote!(push_item), &quote!(append_all));
+                self.collection(krate, number, ident, ty, &kind, &quote!(push_item), &quote!(append_all));
             }
             Reduce::Union => {
                 let ty = &field.ty;
                 let kind = quote_spanned!(ty.span()=> <#ty as #krate::Unionable>);
-                self.collection(number, ident, ty, &kind, &quote!(insert_item), &quote!(union_all));
+                self.collection(krate, number, ident, ty, &kind, &quote!(insert_item), &quote!(union_all));
             }
             Reduce::Upsert(key) => {
                 let ty = &field.ty;
                 let kind = quote_spanned!(ty.span()=> <#ty as #krate::Appendable>);
-                self.collection(number, ident, ty, &kind, &quote!(push_item), &quote!(append_all));
+                self.collection(krate, number, ident, ty, &kind, &quote!(push_item), &quote!(append_all));
                 self.apply.pop();
                 self.apply.push(quote! {
                     if !#kind::has_no_items(&update.#ident) { #krate::upsert(&mut self.#ident, update.#ident, #key); }
@@ -230,9 +236,12 @@ impl Parts {
         }
     }
 
-    /// A channel that grows: the update has a collection of the same type with what is added.
+    /// A channel that grows: the update has a collection of the same type with what is added, and now and then one that
+    /// takes the place of everything before.
+    #[expect(clippy::too_many_arguments, reason = "the three growing reducers differ in these")]
     fn collection(
         &mut self,
+        krate: &TokenStream,
         number: usize,
         ident: &Ident,
         ty: &Type,
@@ -241,13 +250,17 @@ impl Parts {
         fold: &TokenStream,
     ) {
         let name = ident.unraw();
+        let overwrite = format_ident!("overwrite_{name}");
         let empty = format!("{kind}::has_no_items");
         self.fields.push(quote! { #[serde(default, skip_serializing_if = #empty)] pub #ident: #ty });
+        self.overwrite(krate, number, ident, ty);
         self.apply.push(quote! { #kind::#fold(&mut self.#ident, update.#ident); });
         self.to_update.push(quote! { #ident: ::core::clone::Clone::clone(&self.#ident) });
         self.restore.push(quote! { if only(#number) { self.#ident = image.#ident; } });
         self.empty.push(quote! { #kind::has_no_items(&self.#ident) });
-        self.written.push(quote! { if !#kind::has_no_items(&self.#ident) { visit(#number); } });
+        self.written.push(quote! {
+            if !#kind::has_no_items(&self.#ident) || !self.#overwrite.is_keep() { visit(#number); }
+        });
         self.retain.push(quote! { if !keep(#number) { self.#ident = ::core::default::Default::default(); } });
         let (extend, item) = (format_ident!("extend_{name}"), quote!(#kind::Item));
         let (doc_one, doc_many) =
@@ -271,7 +284,34 @@ impl Parts {
         });
     }
 
-    fn finish(self, krate: &TokenStream, input: &DeriveInput, version: &TokenStream) -> TokenStream {
+    /// What takes the place of everything that a growing channel holds. Stored under a name that no field can have.
+    fn overwrite(&mut self, krate: &TokenStream, number: usize, ident: &Ident, ty: &Type) {
+        let name = ident.unraw();
+        let (field, stored) = (format_ident!("overwrite_{name}"), format!("{name}:overwrite"));
+        let keep = format!("{krate}::Write::is_keep");
+        self.fields.push(quote! {
+            #[serde(rename = #stored, default, skip_serializing_if = #keep)] pub #field: #krate::Write<#ty>
+        });
+        self.apply.push(quote! { if let #krate::Write::Set(value) = update.#field { self.#ident = value; } });
+        self.to_update.push(quote! { #field: #krate::Write::Keep });
+        self.empty.push(quote! { self.#field.is_keep() });
+        self.overwritten.push(quote! { if !self.#field.is_keep() { visit(#number); } });
+        self.retain.push(quote! { if !keep(#number) { self.#field = #krate::Write::Keep; } });
+        let doc = format!(
+            "Replaces all that `{name}` holds; what this update adds to it besides comes behind. No other node may \
+             write `{name}` in the same superstep."
+        );
+        self.setters.push(quote! {
+            #[doc = #doc]
+            #[must_use]
+            pub fn #field(mut self, value: impl ::core::convert::Into<#ty>) -> Self {
+                self.#field = #krate::Write::Set(value.into());
+                self
+            }
+        });
+    }
+
+    fn finish(self, krate: &TokenStream, input: &DeriveInput, versions: &Versions) -> TokenStream {
         let Parts {
             channels,
             fields,
@@ -284,7 +324,12 @@ impl Parts {
             empty,
             written,
             retain,
+            overwritten,
+            mut changes,
+            begin_older,
         } = self;
+        changes.extend(versions.dropped(krate));
+        let (version, migrate) = (versions.number(), versions.migrate(krate));
         let (name, vis) = (&input.ident, &input.vis);
         let update = Ident::new(&format!("{}Update", name.unraw()), Span::call_site());
         let label = name.unraw().to_string();
@@ -311,6 +356,7 @@ impl Parts {
             impl #krate::Update for #update {
                 fn is_empty(&self) -> bool { #empty }
                 fn written(&self, visit: &mut dyn ::core::ops::FnMut(usize)) { let _ = &visit; #(#written)* }
+                fn overwritten(&self, visit: &mut dyn ::core::ops::FnMut(usize)) { let _ = &visit; #(#overwritten)* }
                 fn retain(&mut self, keep: &dyn ::core::ops::Fn(usize) -> bool) { let _ = keep; #(#retain)* }
             }
 
@@ -322,6 +368,9 @@ impl Parts {
                     version: #version,
                     channels: &[#(#channels),*],
                 };
+                const CHANGES: &'static [#krate::FieldChange] = &[#(#changes),*];
+                #migrate
+                fn begin_older(&mut self, stored: u32) { let _ = stored; #(#begin_older)* }
                 fn apply(&mut self, update: #update) { let _ = &update; #(#apply)* }
                 fn to_update(&self) -> #update { #update { #(#to_update,)* } }
                 fn restore(&mut self, image: #update, only: &dyn ::core::ops::Fn(usize) -> bool) {

@@ -2,10 +2,10 @@
 //! the thread that it is about.
 
 use statewright_engine_core::journal::{
-    Body, Commit, Origin, Record, SlotImage, SlotState, SnapshotBody, decode,
+    Body, Commit, Origin, PausePoint, Record, SlotImage, SlotState, SnapshotBody, decode,
 };
 use statewright_engine_core::{
-    Entry, EntryKind, Event, Execution, NodeIx, RecoverError, Recovery, RunId, Seq, State, ThreadId,
+    Entry, EntryKind, Event, Execution, NodeIx, Plan, RecoverError, Recovery, RunId, Seq, State, ThreadId,
     TypedCell, UpdateValue,
 };
 
@@ -24,11 +24,13 @@ pub struct Checkpoint {
     pub run: RunId,
     /// The superstep that begins here.
     pub superstep: u64,
-    /// The nodes that ended with it, in merge order; none at the beginning of a run.
+    /// The nodes that ended with it, in merge order, [`NodeIx::GONE`] for one that the graph has no more; none at the beginning of a run.
     pub ended: Vec<NodeIx>,
     /// The nodes that run next; none if nothing is left to do. Where it stands in the middle of a superstep, as at the
     /// beginning of a fork or at level `exit`, those that had finished are left out.
     pub next: Vec<NodeIx>,
+    /// Where the run paused here because somebody wanted to look.
+    pub held: Vec<PausePoint>,
 }
 
 impl<S: State> Runner<S> {
@@ -42,11 +44,12 @@ impl<S: State> Runner<S> {
         let mut history: Vec<Checkpoint> = Vec::new();
         // All nodes of the present superstep, with those that had finished when a snapshot was written.
         let mut frontier = Vec::new();
+        let mut names = Names { plan: self.graph().plan(), written: Vec::new() };
         for entry in &entries {
             let found = match entry.kind {
-                EntryKind::Record => of_record(entry, history.last(), &mut frontier)?,
+                EntryKind::Record => of_record(entry, history.last(), &mut frontier, &mut names)?,
                 EntryKind::Snapshot => {
-                    let (found, all) = of_snapshot(entry)?;
+                    let (found, all) = of_snapshot(entry, &mut names)?;
                     // Beside records a snapshot says nothing that they do not say; at level `exit` there are no others.
                     let known =
                         |last: &Checkpoint| last.superstep == found.superstep && last.run == found.run;
@@ -121,32 +124,51 @@ impl<S: State> Runner<S> {
     }
 }
 
+/// The names of the nodes in the entries that are read now, whose numbers are those of the graph that wrote them.
+struct Names<'a> {
+    plan: &'a Plan,
+    written: Vec<String>,
+}
+
+impl Names<'_> {
+    /// The present number of a node.
+    fn now(&self, node: NodeIx) -> NodeIx {
+        let name = self.written.get(node.index());
+        name.and_then(|name| self.plan.successor_of(name)).unwrap_or(NodeIx::GONE)
+    }
+}
+
 fn of_record(
     entry: &Entry,
     before: Option<&Checkpoint>,
     frontier: &mut Vec<NodeIx>,
+    names: &mut Names<'_>,
 ) -> Result<Option<Checkpoint>, RunError> {
     let unreadable = |error| RecoverError::Entry { seq: entry.seq, error };
     let record: Record = decode(&entry.bytes).map_err(unreadable)?;
     let (run, commit) = match record.body {
-        Body::Opened(opened) => (Some(opened.run), opened.commit),
+        Body::Opened(opened) => {
+            names.written = opened.table.nodes;
+            (Some(opened.run), opened.commit)
+        }
         Body::Finished { commit: Some(commit), .. } | Body::Committed { commit: Some(commit), .. } => {
             (None, *commit)
         }
         _ => return Ok(None),
     };
-    let Commit { superstep, next, .. } = commit;
-    let next: Vec<NodeIx> = next.into_iter().map(|planned| planned.node).collect();
+    let Commit { superstep, next, held, .. } = commit;
+    let next: Vec<NodeIx> = next.into_iter().map(|planned| names.now(planned.node)).collect();
     let before_it = std::mem::replace(frontier, next.clone());
     let ended = if run.is_some() { Vec::new() } else { before_it };
     let run = run.or_else(|| before.map(|before| before.run.clone())).unwrap_or_else(|| RunId::new(""));
-    Ok(Some(Checkpoint { seq: entry.seq, at_ms: record.at_ms, run, superstep, ended, next }))
+    Ok(Some(Checkpoint { seq: entry.seq, at_ms: record.at_ms, run, superstep, ended, next, held }))
 }
 
 /// Where the thread stood, and all nodes of the superstep, with those that had finished.
-fn of_snapshot(entry: &Entry) -> Result<(Checkpoint, Vec<NodeIx>), RunError> {
+fn of_snapshot(entry: &Entry, names: &mut Names<'_>) -> Result<(Checkpoint, Vec<NodeIx>), RunError> {
     let unreadable = |error| RecoverError::Entry { seq: entry.seq, error };
     let body: SnapshotBody = decode(&entry.bytes).map_err(unreadable)?;
+    names.written.clone_from(&body.table.nodes);
     let is_open =
         |slot: &&SlotImage| !matches!(slot.state, SlotState::Finished { .. } | SlotState::Handled(_));
     let found = Checkpoint {
@@ -155,9 +177,10 @@ fn of_snapshot(entry: &Entry) -> Result<(Checkpoint, Vec<NodeIx>), RunError> {
         run: body.run,
         superstep: body.superstep,
         ended: Vec::new(),
-        next: body.slots.iter().filter(is_open).map(|slot| slot.node).collect(),
+        next: body.slots.iter().filter(is_open).map(|slot| names.now(slot.node)).collect(),
+        held: body.held,
     };
-    Ok((found, body.slots.iter().map(|slot| slot.node).collect()))
+    Ok((found, body.slots.iter().map(|slot| names.now(slot.node)).collect()))
 }
 
 impl<S: State> ThreadState<S> {

@@ -10,6 +10,8 @@
 extern crate self as statewright_engine_runtime;
 
 mod builder;
+mod cache;
+mod check;
 mod checkpointer;
 mod context;
 mod control;
@@ -19,6 +21,7 @@ mod effect;
 mod error;
 mod events;
 mod gate;
+mod goto;
 mod graph;
 mod history;
 mod ids;
@@ -28,7 +31,9 @@ mod memory;
 mod misfit;
 mod node;
 mod outbox;
+mod pauses;
 mod question;
+mod quorum;
 mod reading;
 mod retention;
 mod runner;
@@ -38,6 +43,8 @@ mod subgraph;
 mod timers;
 
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
+pub use cache::{MemoryCache, ResultCache};
+pub use check::{Compatibility, ThreadCheck};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
 pub use control::RunControl;
@@ -53,6 +60,7 @@ pub use memory::MemoryCheckpointer;
 pub use node::Node;
 pub use outbox::{Delivery, Handlers};
 pub use question::{Pose, Question};
+pub use quorum::Quorum;
 pub use reading::read_entries;
 pub use retention::{Age, Pruned, Retention};
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
@@ -61,12 +69,12 @@ pub use sealed::{SealError, Sealed, Sealer};
 #[doc(hidden)]
 pub use statewright_engine_core::__private;
 pub use statewright_engine_core::graph::{Format, Overlay};
-pub use statewright_engine_core::journal::{Critique, GateRound, GateStop};
+pub use statewright_engine_core::journal::{Critique, GateRound, GateStop, PausePoint};
 pub use statewright_engine_core::{
-    ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, Fingerprint, Interrupt,
-    IntoCommand, Limits, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem, Problems,
-    RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView, ThreadId,
-    ThreadView, To, Update, Write,
+    ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, FieldError, Fingerprint,
+    Goto, Interrupt, IntoCommand, Limits, Migrated, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem,
+    Problems, RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView,
+    StoredUpdate, ThreadId, ThreadView, To, Update, Write,
 };
 pub use statewright_engine_macros::{Route, State};
 pub use step::Step;

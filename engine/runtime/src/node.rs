@@ -40,6 +40,12 @@ pub(crate) trait ErasedNode<S>: Send + Sync {
         activation: Arc<Activation>,
     ) -> BoxFuture<'static, NodeOutput>;
 
+    /// Whether it can read this input.
+    fn accepts(&self, input: &Payload) -> Result<(), String> {
+        let _ = input;
+        Ok(())
+    }
+
     /// The graph that it is, if it is one.
     fn graph(&self) -> Option<Arc<dyn ErasedGraph>> {
         None
@@ -51,7 +57,7 @@ fn erase<S: State, O: IntoCommand<S>>(output: O) -> (UpdateValue, Option<Decisio
     (UpdateValue::live(command.update), command.route.decide())
 }
 
-fn unreadable(node: &str, reason: &str) -> NodeError {
+pub(crate) fn unreadable(node: &str, reason: &str) -> NodeError {
     NodeError::permanent(format!(
         "the input of `{node}` cannot be read: {reason}; the payload's type must be the one it was sent with"
     ))
@@ -88,6 +94,10 @@ where
         let future = (self.function)(Ctx { state, input, activation });
         Box::pin(async move { future.await.map(erase) })
     }
+
+    fn accepts(&self, input: &Payload) -> Result<(), String> {
+        input.read::<I>().map(drop)
+    }
 }
 
 /// A struct.
@@ -109,5 +119,9 @@ impl<S: State, N: Node<S>> ErasedNode<S> for StructNode<N> {
         };
         let node = self.0.clone();
         Box::pin(async move { node.run(Ctx { state, input, activation }).await.map(erase) })
+    }
+
+    fn accepts(&self, input: &Payload) -> Result<(), String> {
+        input.read::<N::In>().map(drop)
     }
 }

@@ -4,8 +4,11 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use statewright_engine_core::graph::{BranchFn, GateRule, Judgement};
-use statewright_engine_core::{ActivationId, Decision, EffectClass, NodeIx, Payload, Payloads, State};
+use statewright_engine_core::graph::{BranchFn, GateRule, Judgement, NodeSpec};
+use statewright_engine_core::journal::Ladder;
+use statewright_engine_core::{
+    ActivationId, Asking, Decision, EffectClass, NodeIx, Payload, Payloads, State,
+};
 
 use crate::rng::{digest, mix};
 use crate::state::{Row, SimState, SimStateUpdate, Wide};
@@ -125,6 +128,22 @@ impl Script {
         self.hash(visit, 2) % 1000
     }
 
+    /// The question of this name as it is asked: some have a default, which is the right answer, and some of these are
+    /// posed to others before it counts.
+    pub fn asking(&self, visit: &Visit<'_>, name: String) -> Asking {
+        let hash = self.hash(visit, 10);
+        let answer = self.answer(visit).to_le_bytes().to_vec();
+        let after_ms = 1 + (hash >> 8) % 60;
+        let expiry = hash.is_multiple_of(2).then(|| (after_ms, answer.clone()));
+        let ladder = (expiry.is_some() && (hash >> 4).is_multiple_of(2)).then(|| {
+            let next = (0..(hash >> 16) % 3)
+                .map(|level| (1 + (hash >> 24) % 40, format!("level {level}")))
+                .collect();
+            Box::new(Ladder { next, last_ms: Some(after_ms), ..Ladder::default() })
+        });
+        Asking { name, question: answer, expiry, ladder }
+    }
+
     /// Whether this activation fails for good if its node has an error handler, and what the handler is told then.
     pub fn fails(&self, visit: &Visit<'_>) -> Option<u64> {
         let hash = self.hash(visit, 7);
@@ -177,12 +196,22 @@ impl Script {
         if self.marks && writes(14) {
             update = update.mark(Wide(value % 30));
         }
+        if self.marks && writes(15) && writes(16) && writes(17) {
+            update = update.overwrite_log([value % 10]);
+        }
         update
     }
 
     /// The route that the node returns, of so many variants; `each` says which of them fan out.
     pub fn route(&self, visit: &Visit<'_>, each: &[bool]) -> (u16, Carried) {
         choose(self.hash(visit, 4), each)
+    }
+
+    /// What the node of a visit returns beside its update: its route, or where it goes in place of its edges, if it does.
+    pub fn returned(&self, visit: &Visit<'_>, node: &NodeSpec) -> Option<(u16, Carried)> {
+        let each: Vec<bool> = node.route.as_ref()?.iter().map(|variant| variant.each).collect();
+        let elsewhere = self.hash(visit, 9).is_multiple_of(2);
+        (elsewhere || !node.goto).then(|| self.route(visit, &each))
     }
 
     /// What a branch chooses, of so many variants.

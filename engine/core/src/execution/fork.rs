@@ -44,6 +44,7 @@ impl Execution {
             failure: Failure::permanent("SW-X224", panic_text(panic.as_ref())),
         })??;
         (self.origin, self.run) = (Some(origin), Some(run));
+        self.unwritten = false;
         self.detach();
         self.options.journaling = Journaling::Each;
         self.write_snapshot(now_ms)?;

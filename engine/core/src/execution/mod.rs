@@ -16,9 +16,12 @@
 //!
 //! Entries to persist are handed out at once; everything that depends on them waits until they are durable.
 
+mod abandon;
+mod adopt;
 mod advance;
 mod commit;
 mod crashes;
+mod fail_fast;
 mod fold;
 mod fork;
 mod gates;
@@ -27,6 +30,9 @@ mod joins;
 mod lanes;
 mod nested;
 mod outbox;
+mod overdue;
+mod past;
+mod pauses;
 mod recover;
 mod replay;
 mod retry;
@@ -35,6 +41,7 @@ mod stand;
 mod steps;
 mod types;
 mod values;
+mod versions;
 mod view;
 mod writer;
 
@@ -55,6 +62,7 @@ use self::fold::References;
 use self::lanes::Lanes;
 use self::nested::{Inner, Polled};
 use self::outbox::Pending;
+use self::pauses::Pauses;
 use self::retry::BackOffs;
 use self::slot::{Progress, Slot};
 use self::values::Values;
@@ -63,7 +71,7 @@ use crate::cell::{Snapshot, StateCell, UpdateValue};
 use crate::failure::Failure;
 use crate::graph::Plan;
 use crate::ids::{ActivationId, RunId, Seq};
-use crate::journal::{self, Body, FrameError, Origin, StoredPost};
+use crate::journal::{self, Body, FrameError, Origin, PausePoint, StoredPost};
 use crate::route::{Decision, Payloads};
 
 /// One thread of one graph.
@@ -83,7 +91,14 @@ pub struct Execution {
     commit_failure: Option<Failure>,
     /// Whether the failed commit had begun to fold, so that the cell's value means nothing.
     half_folded: bool,
+    /// The activation, and its attempt, whose end is no work but an earlier result.
+    cached: Option<(u32, u32)>,
     exhausted: Option<crate::ids::EdgeIx>,
+    /// Where this execution pauses, and where it has.
+    pauses: Pauses,
+    held: Vec<PausePoint>,
+    /// Whether the drive ended with a failure before the others had ended.
+    cut_short: bool,
     outbox: Vec<Pending>,
     /// Where the thread comes from, if it is a fork.
     origin: Option<Origin>,
@@ -94,6 +109,12 @@ pub struct Execution {
     draining: bool,
     /// Whether the drive only delivers what is left in the outbox.
     errand: bool,
+    /// What differs, if another version of the graph or of the state wrote the thread.
+    migrated: Option<String>,
+    /// Whether such a thread is still as that version left it.
+    unwritten: bool,
+    /// Whether the snapshot that is being written holds what entries hold in other numbers.
+    rewriting: bool,
     /// Whether a drive began, in this process or an earlier one, and nothing says how it ended.
     driven: bool,
     back_offs: BackOffs,
@@ -108,6 +129,7 @@ pub struct Execution {
 enum Gated {
     Run(u32),
     SetTimer(u64),
+    Abandon(ActivationId),
     Emit(Notice),
     Kept(Box<StepKept>),
     Deliver(Arc<StoredPost>),
@@ -134,6 +156,7 @@ impl Execution {
         let lanes = Lanes::new(&plan);
         let inner = Inner::new(&plan);
         let values = Values::new(options.limits.value_bytes);
+        let pauses = Pauses::of(&plan);
         Self {
             plan,
             cell,
@@ -147,7 +170,11 @@ impl Execution {
             advance: Advance::default(),
             commit_failure: None,
             half_folded: false,
+            cached: None,
             exhausted: None,
+            pauses,
+            held: Vec::new(),
+            cut_short: false,
             outbox: Vec::new(),
             origin: None,
             cancelled: false,
@@ -155,6 +182,9 @@ impl Execution {
             driving: false,
             draining: false,
             errand: false,
+            migrated: None,
+            unwritten: false,
+            rewriting: false,
             driven: false,
             back_offs: BackOffs::default(),
             lanes,
@@ -207,6 +237,10 @@ impl Execution {
     /// were superseded are not errors: they are fenced, silently.
     pub fn handle(&mut self, now_ms: u64, event: Event) -> Result<(), Refused> {
         self.note_time(now_ms);
+        let changes = !matches!(event, Event::Persisted { .. } | Event::TimerFired | Event::Drain);
+        if self.unwritten && changes {
+            return self.handle_adopted(now_ms, event);
+        }
         match event {
             Event::Start { run, input } => self.start(now_ms, run, input),
             Event::Resume => self.resume(now_ms),
@@ -224,6 +258,11 @@ impl Execution {
             }
             Event::Stepped { activation, attempt, step } => self.stepped(now_ms, activation, attempt, step),
             Event::Posted { activation, attempt, items } => self.posted(now_ms, activation, attempt, items),
+            Event::Cached { activation, attempt } => {
+                let running = self.is_running(activation, attempt);
+                self.cached = running.then_some((activation.index, attempt));
+                Ok(())
+            }
             Event::Delivered { id, delivered } => self.delivered(now_ms, &id, delivered),
             Event::Deliver => self.deliver(now_ms),
             Event::Settled { effect, value } => self.settled(now_ms, &effect, value),
@@ -232,10 +271,7 @@ impl Execution {
                 self.writer.acked = self.writer.acked.max(seq);
                 self.acknowledge()
             }
-            Event::TimerFired => {
-                self.timer_fired(now_ms);
-                self.wake_nested(now_ms)
-            }
+            Event::TimerFired => self.timer_fired(now_ms).and_then(|()| self.wake_nested(now_ms)),
             Event::Nested { within, event } => self.pass_on(now_ms, within, *event),
             Event::Drain => self.drain(now_ms),
             Event::Cancel => self.cancel(now_ms),
@@ -265,6 +301,7 @@ impl Execution {
     fn open_gate(&self, gated: Gated) -> Action {
         match gated {
             Gated::SetTimer(at_ms) => Action::SetTimer { at_ms: self.earliest(at_ms) },
+            Gated::Abandon(activation) => Action::Abandon(activation),
             Gated::Emit(notice) => Action::Emit(notice),
             Gated::Deliver(post) => Action::Deliver(post),
             Gated::Kept(kept) => Action::StepKept(kept),

@@ -9,12 +9,13 @@ use super::gates::Gates;
 use super::joins::Joins;
 use super::slot::{BackOff, Extra, Progress, Question, Slot};
 use super::types::{Entry, EntryKind, Options};
+use super::versions::{self, Author, same_graph};
 use super::{Execution, outbox, steps};
 use crate::cell::{CellError, StateCell, UpdateValue};
 use crate::failure::Failure;
 use crate::graph::Plan;
 use crate::ids::{Fingerprint, Seq};
-use crate::journal::{self, Body, FrameError, NodeTable, Record, SlotImage, SlotState, SnapshotBody};
+use crate::journal::{self, Body, FrameError, Record, SlotImage, SlotState, SnapshotBody};
 use crate::payload::Payload;
 
 /// Why a thread cannot be taken up.
@@ -45,6 +46,46 @@ pub enum RecoverError {
     )]
     OtherGraph {
         /// The graph's name as stored.
+        graph: String,
+        /// The stored fingerprint.
+        stored: Fingerprint,
+        /// This graph's fingerprint.
+        present: Fingerprint,
+        /// What differs, in words.
+        differences: String,
+    },
+    /// The state's type is newer than this program's.
+    #[error(
+        "the thread was written with version {stored} of the state `{state}`, and this program has version {present}; use the build that wrote it, or a later one"
+    )]
+    NewerState {
+        /// The state's name.
+        state: String,
+        /// The stored version.
+        stored: u32,
+        /// This program's version.
+        present: u32,
+    },
+    /// Fields of the state changed in a way that nothing declares.
+    #[error(
+        "the thread was written with version {stored} of the state `{state}`, and this program has version {present}: {differences}; or finish it once with the build that wrote it"
+    )]
+    OtherState {
+        /// The state's name.
+        state: String,
+        /// The stored version.
+        stored: u32,
+        /// This program's version.
+        present: u32,
+        /// What differs, in words.
+        differences: String,
+    },
+    /// The open run stands where this version of the graph has no place.
+    #[error(
+        "the open run cannot go on in this version of the graph `{graph}`: {differences}; or drain it once with the build that wrote it ({stored}; this one is {present})"
+    )]
+    Blocked {
+        /// The graph's name.
         graph: String,
         /// The stored fingerprint.
         stored: Fingerprint,
@@ -88,6 +129,9 @@ impl RecoverError {
             RecoverError::Entry { error, .. } => error.code(),
             RecoverError::Gap { .. } | RecoverError::Inconsistent { .. } => "SW-S413",
             RecoverError::OtherGraph { .. } => "SW-X210",
+            RecoverError::NewerState { .. } => "SW-X261",
+            RecoverError::OtherState { .. } => "SW-X262",
+            RecoverError::Blocked { .. } => "SW-X263",
             RecoverError::Cell { error, .. } => error.code(),
             RecoverError::Fold { .. } => "SW-X224",
         }
@@ -96,7 +140,10 @@ impl RecoverError {
 
 /// A thread on its way back: first what to read is asked, then it is put together.
 pub struct Recovery {
-    execution: Execution,
+    pub(super) execution: Execution,
+    pub(super) present: Arc<Plan>,
+    /// Who wrote the entries that are read now, if another version did.
+    pub(super) author: Option<Author>,
     snapshot: Option<(Seq, Box<SnapshotBody>)>,
     snapshot_bytes: u64,
 }
@@ -105,25 +152,26 @@ impl Recovery {
     /// Begins with the latest snapshot of the thread, if it has one.
     ///
     /// # Errors
-    /// [`RecoverError::Entry`] if it cannot be read, [`RecoverError::OtherGraph`] if another graph wrote it.
+    /// [`RecoverError::Entry`] if it cannot be read, and what makes another version's thread unreadable here.
     pub fn new(
         plan: Arc<Plan>,
         cell: Box<dyn StateCell>,
         options: Options,
         latest_snapshot: Option<&Entry>,
     ) -> Result<Self, RecoverError> {
-        let mut execution = Execution::new(plan, cell, options);
-        let mut snapshot = None;
+        let snapshot_bytes = latest_snapshot.map_or(0, stored_bytes);
+        let execution = Execution::new(plan.clone(), cell, options);
+        let mut recovery = Self { execution, present: plan, author: None, snapshot: None, snapshot_bytes };
         if let Some(entry) = latest_snapshot {
             let body: SnapshotBody = read(entry)?;
-            same_graph(&execution.plan, body.fingerprint, Some(&body.table))?;
+            recovery.follow(body.fingerprint, body.state_version, &body.table)?;
+            recovery.execution.cell.begin_older(body.state_version);
             countable(entry.seq, entry.seq.max(body.superstep))?;
-            execution.writer.values.load(entry.seq, &body.known)?;
-            execution.writer.values.learn(entry);
-            snapshot = Some((entry.seq, Box::new(body)));
+            recovery.execution.writer.values.load(entry.seq, &body.known)?;
+            recovery.execution.writer.values.learn(entry);
+            recovery.snapshot = Some((entry.seq, Box::new(body)));
         }
-        let snapshot_bytes = latest_snapshot.map_or(0, stored_bytes);
-        Ok(Self { execution, snapshot, snapshot_bytes })
+        Ok(recovery)
     }
 
     /// The entries before the tail that are needed: closed ranges, without overlap, in ascending order.
@@ -161,12 +209,11 @@ impl Recovery {
     ///
     /// # Errors
     /// Every variant of [`RecoverError`]: stored bytes may be anything.
-    pub fn finish(self, referenced: &[Entry], tail: &[Entry]) -> Result<Execution, RecoverError> {
-        let mut execution = self.execution;
+    pub fn finish(mut self, referenced: &[Entry], tail: &[Entry]) -> Result<Execution, RecoverError> {
         let mut next = 1;
-        if let Some((seq, body)) = self.snapshot {
-            execution.load_snapshot(seq, *body, referenced)?;
-            execution.writer.last_snapshot = self.snapshot_bytes;
+        if let Some((seq, body)) = self.snapshot.take() {
+            self.execution.load_snapshot(seq, *body, referenced, self.author.as_ref())?;
+            self.execution.writer.last_snapshot = self.snapshot_bytes;
             next = seq + 1;
         }
         for entry in tail {
@@ -174,29 +221,50 @@ impl Recovery {
                 return Err(RecoverError::Gap { expected: next, found: entry.seq });
             }
             next += 1;
-            execution.writer.next_seq = next;
-            execution.writer.values.learn(entry);
+            self.execution.writer.next_seq = next;
+            self.execution.writer.values.learn(entry);
             match entry.kind {
-                // A snapshot in the tail says nothing that the records around it do not say, but it may be a base.
-                EntryKind::Snapshot => execution.pass_snapshot(entry)?,
-                EntryKind::Record => {
-                    let record: Record = read(entry)?;
-                    let table =
-                        if let Body::Opened(opened) = &record.body { Some(&opened.table) } else { None };
-                    same_graph(&execution.plan, record.fingerprint, table)?;
-                    execution.replay(entry.seq, record.body)?;
-                    execution.writer.since_snapshot += stored_bytes(entry);
-                }
+                EntryKind::Snapshot => self.pass_snapshot(entry)?,
+                EntryKind::Record => self.replay(entry)?,
             }
         }
+        let Self { mut execution, present, author, .. } = self;
         execution.writer.acked = next - 1;
+        if let Some(author) = author {
+            let (graph, stored) = (present.name.to_string(), execution.plan.fingerprint);
+            let fingerprint = present.fingerprint;
+            execution.adopt(present, &author).map_err(|differences| RecoverError::Blocked {
+                graph,
+                stored,
+                present: fingerprint,
+                differences,
+            })?;
+        }
         execution.note_end();
         execution.settle_nested();
         Ok(execution)
     }
+
+    fn replay(&mut self, entry: &Entry) -> Result<(), RecoverError> {
+        let mut record: Record = read(entry)?;
+        if let Body::Opened(opened) = &record.body {
+            self.follow(record.fingerprint, record.state_version, &opened.table)?;
+            if self.execution.run.is_none() {
+                self.execution.cell.begin_older(record.state_version);
+            }
+        } else {
+            same_graph(&self.execution.plan, record.fingerprint, None)?;
+        }
+        self.has_inner(&record.body)?;
+        let execution = &mut self.execution;
+        versions::migrate_record(execution.cell.as_ref(), entry.seq, &mut record)?;
+        execution.replay(entry.seq, record.body)?;
+        execution.writer.since_snapshot += stored_bytes(entry);
+        Ok(())
+    }
 }
 
-fn stored_bytes(entry: &Entry) -> u64 {
+pub(super) fn stored_bytes(entry: &Entry) -> u64 {
     journal::stored_bytes(&entry.bytes) as u64
 }
 
@@ -208,60 +276,41 @@ pub(super) fn read_bytes<T: serde::de::DeserializeOwned>(seq: Seq, bytes: &[u8])
     journal::decode(bytes).map_err(|error| RecoverError::Entry { seq, error })
 }
 
-pub(super) fn same_graph(
-    plan: &Plan,
-    stored: Fingerprint,
-    table: Option<&NodeTable>,
-) -> Result<(), RecoverError> {
-    if stored == plan.fingerprint {
-        return Ok(());
-    }
-    let (graph, differences) = match table {
-        None => (plan.name.to_string(), "a record in the middle of it has another fingerprint".to_owned()),
-        Some(table) => (table.graph.clone(), differences(table, &plan.table)),
-    };
-    Err(RecoverError::OtherGraph { graph, stored, present: plan.fingerprint, differences })
-}
-
-fn differences(stored: &NodeTable, present: &NodeTable) -> String {
-    let mut words = Vec::new();
-    if stored.graph != present.graph {
-        words.push(format!("it is the graph `{}`, and this one is `{}`", stored.graph, present.graph));
-    }
-    let channels = |table: &NodeTable| -> Vec<String> {
-        table.channels.iter().map(|channel| format!("{} ({})", channel.name, channel.reducer)).collect()
-    };
-    let lists = [
-        ("node", stored.nodes.clone(), present.nodes.clone()),
-        ("field", channels(stored), channels(present)),
-    ];
-    for (what, stored, present) in lists {
-        let gone: Vec<&String> = stored.iter().filter(|name| !present.contains(name)).collect();
-        let new: Vec<&String> = present.iter().filter(|name| !stored.contains(name)).collect();
-        words.extend(gone.into_iter().map(|name| format!("the {what} `{name}` is gone")));
-        words.extend(new.into_iter().map(|name| format!("the {what} `{name}` is new")));
-    }
-    if words.is_empty() { "its edges or the state's version differ".to_owned() } else { words.join(", ") }
-}
-
 impl Execution {
     pub(super) fn load_snapshot(
         &mut self,
         seq: Seq,
-        body: SnapshotBody,
+        mut body: SnapshotBody,
         referenced: &[Entry],
+        author: Option<&Author>,
     ) -> Result<(), RecoverError> {
-        let cell_error = |error| RecoverError::Cell { seq, error };
-        let channels = self.plan.schema.channels;
-        let held = |channel: usize| body.self_contained || !channels[channel].reducer.is_referenced();
-        self.cell.restore(&body.values, &held).map_err(cell_error)?;
-        for list in &body.references {
+        let version = body.state_version;
+        versions::migrate(self.cell.as_ref(), seq, version, &mut body.values)?;
+        self.load_values(seq, &body, author)?;
+        let references = match author {
+            Some(author) => author.references(&body.references),
+            None => std::mem::take(&mut body.references),
+        };
+        for list in &references {
             self.read_channel(list.channel as usize, &list.ranges, referenced)?;
         }
-        self.writer.references.set(&body.references);
+        self.writer.references.set(&references);
         if body.self_contained {
             self.writer.references.rebase(seq);
         }
+        self.writer.references.incomplete |=
+            author.is_some_and(|author| !body.self_contained && author.lacks_references(self.cell.as_ref()));
+        self.load_outbox(std::mem::take(&mut body.outbox), referenced)?;
+        self.load_standing(seq, body, referenced)
+    }
+
+    /// Everything but the state: where the thread stands.
+    pub(super) fn load_standing(
+        &mut self,
+        seq: Seq,
+        mut body: SnapshotBody,
+        referenced: &[Entry],
+    ) -> Result<(), RecoverError> {
         self.slots.clear();
         self.run = Some(body.run);
         self.origin = body.origin;
@@ -269,17 +318,22 @@ impl Execution {
         self.cancelled = body.cancelled;
         self.drained = body.drained;
         self.exhausted = body.exhausted;
+        self.held = body.held;
+        self.cut_short = body.cut_short;
         self.commit_failure = body.failure;
         let crossed = body.crossings.iter().map(|crossing| u64::from(crossing.count) << 32);
         countable(seq, crossed.max().unwrap_or(0))?;
         self.counters = Counters::for_plan(&self.plan);
         self.counters.apply(&[], &body.crossings);
         self.counters.joins = Joins::from_images(body.joins);
-        self.counters.gates = Gates::from_images(body.gates);
-        for image in body.slots {
-            self.load_next_slot(seq, image, referenced)?;
+        for gate in &mut body.gates {
+            versions::migrate(self.cell.as_ref(), seq, body.state_version, &mut gate.kept)?;
         }
-        self.load_outbox(body.outbox, referenced)?;
+        self.counters.gates = Gates::from_images(body.gates);
+        let version = body.state_version;
+        for image in body.slots {
+            self.load_next_slot((seq, version), image, referenced)?;
+        }
         self.writer.next_seq = seq + 1;
         // One that was written at the end of a drive says how it ended, and nobody has driven a fresh fork yet.
         let fresh_fork = seq == 1 && self.origin.is_some();
@@ -300,11 +354,13 @@ impl Execution {
             let entry = find(entries, seq)?;
             let cell_error = |error| RecoverError::Cell { seq, error };
             if entry.kind == EntryKind::Snapshot {
-                let base: SnapshotBody = read(entry)?;
+                let mut base: SnapshotBody = read(entry)?;
+                versions::migrate(self.cell.as_ref(), seq, base.state_version, &mut base.values)?;
                 self.cell.restore(&base.values, &only).map_err(cell_error)?;
                 continue;
             }
-            let record: Record = read(entry)?;
+            let mut record: Record = read(entry)?;
+            versions::migrate_record(self.cell.as_ref(), seq, &mut record)?;
             let update = match record.body {
                 Body::Finished { update, .. } => update,
                 Body::Opened(opened) => opened.input,
@@ -319,7 +375,7 @@ impl Execution {
     /// A slot has to be there before the execution inside it.
     fn load_next_slot(
         &mut self,
-        at: Seq,
+        at: (Seq, u32),
         mut image: SlotImage,
         entries: &[Entry],
     ) -> Result<(), RecoverError> {
@@ -327,18 +383,24 @@ impl Execution {
         let place = self.slots.len() as u32;
         self.slots.push(self.load_slot(at, image, entries)?);
         if let Some(body) = nested {
-            let child = self.load_nested(at, place, *body)?;
+            let child = self.load_nested(at.0, place, *body)?;
             self.slots[place as usize].child = Some(child);
         }
         Ok(())
     }
 
-    fn load_slot(&self, at: Seq, image: SlotImage, entries: &[Entry]) -> Result<Slot, RecoverError> {
+    fn load_slot(
+        &self,
+        (at, version): (Seq, u32),
+        image: SlotImage,
+        entries: &[Entry],
+    ) -> Result<Slot, RecoverError> {
         self.known_node(at, image.node)?;
         countable(at, u64::from(image.attempts) << 32)?;
         let mut posts = image.posts;
         let progress = match image.state {
             SlotState::Ready => Progress::Ready,
+            SlotState::Abandoned => Progress::Abandoned,
             SlotState::Failed(failure) => Progress::Failed(Box::new(failure)),
             SlotState::Handled(failure) => Progress::Handled(Box::new(failure)),
             SlotState::BackingOff { failure, at_ms } => {
@@ -350,13 +412,15 @@ impl Execution {
                 let more = more.into_iter().map(|asked| Question { asked, rejected: None });
                 Progress::Waiting(std::iter::once(first).chain(more).collect())
             }
-            SlotState::Finished { seq: 0, update, route } => {
-                let update = UpdateValue::from_bytes(&update.unwrap_or_default());
+            SlotState::Finished { seq, update, route } if seq == 0 || update.is_some() => {
+                let mut update = update.unwrap_or_default();
+                versions::migrate(self.cell.as_ref(), at, version, &mut update)?;
                 let decision = route.map(|route| self.decision(at, image.node, route)).transpose()?;
-                Progress::Finished { update, decision, seq: 0 }
+                Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq }
             }
             SlotState::Finished { seq, .. } => {
-                let record: Record = read(find(entries, seq)?)?;
+                let mut record: Record = read(find(entries, seq)?)?;
+                versions::migrate_record(self.cell.as_ref(), seq, &mut record)?;
                 let Body::Finished { update, route, posts: posted, .. } = record.body else {
                     return Err(RecoverError::Inconsistent {
                         seq,
@@ -377,16 +441,6 @@ impl Execution {
         let SlotImage { node, critique, attempts, answers, tries, .. } = image;
         let extra = Some(Box::new(Extra { answers, steps, posts, tries, waited: None }));
         Ok(Slot { node, input, critique, attempts, progress, extra, child: None })
-    }
-
-    fn pass_snapshot(&mut self, entry: &Entry) -> Result<(), RecoverError> {
-        let body: SnapshotBody = read(entry)?;
-        self.writer.last_snapshot = stored_bytes(entry);
-        self.writer.since_snapshot = 0;
-        if body.self_contained {
-            self.writer.references.rebase(entry.seq);
-        }
-        Ok(())
     }
 }
 

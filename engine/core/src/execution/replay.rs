@@ -16,7 +16,7 @@ impl Execution {
         let inconsistent = |what: &str| RecoverError::Inconsistent { seq, what: what.to_owned() };
         match body {
             Body::Opened(opened) => self.replay_opened(seq, *opened),
-            Body::Finished { index, attempt, update, route, commit, failure, posts } => {
+            Body::Finished { index, attempt, update, route, commit, failure, posts, .. } => {
                 let node = self.slot_mut(seq, index)?.node;
                 let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
                 let slot = self.slot_mut(seq, index)?;
@@ -30,7 +30,11 @@ impl Execution {
                 self.adopt_posts(index as usize);
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Failed { index, attempt, failure, retry, handled } => {
+            Body::Failed { index, attempt, failure, retry, handled, stops } => {
+                for cut_off in stops.iter().flatten() {
+                    self.slot_mut(seq, *cut_off)?.count_cut_off();
+                }
+                self.cut_short |= stops.is_some();
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
                 countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
@@ -74,8 +78,23 @@ impl Execution {
             Body::Committed { commit, failure } => {
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Resumed { granted, keeps_failed, crashed } => {
+            Body::Abandoned { indexes } => {
+                for index in indexes {
+                    self.slot_mut(seq, index)?.abandon();
+                    self.adopt_posts(index as usize);
+                }
+                Ok(())
+            }
+            Body::Resumed { granted, keeps_failed, crashed, waits } => {
+                self.counters.joins.apply(&waits);
                 self.replay_resumed(seq, &granted, keeps_failed, &crashed)
+            }
+            Body::Escalated { interrupt, deadline_ms, .. } => {
+                let mut slots = self.slots.iter_mut();
+                match slots.find_map(|slot| slot.escalate(&interrupt, deadline_ms).then_some(())) {
+                    Some(()) => Ok(()),
+                    None => Err(inconsistent("nobody asked what it escalates")),
+                }
             }
             Body::Cancelled => {
                 self.cancelled = true;
@@ -171,6 +190,7 @@ impl Execution {
         self.superstep = commit.superstep;
         self.counters.apply(&commit.joins, &commit.crossings);
         self.exhausted = commit.exhausted;
+        self.held = commit.held;
         self.slots.clear();
         for planned in commit.next {
             self.known_node(seq, planned.node)?;

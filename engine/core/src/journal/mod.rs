@@ -4,10 +4,14 @@
 //! answers) are stored as their own self-describing bytes inside it.
 
 mod frame;
+mod join;
+mod ladder;
 mod outline;
+mod pause;
 mod post;
 mod record;
 mod scan;
+mod shape;
 mod snapshot;
 mod step;
 mod values;
@@ -16,13 +20,17 @@ pub(crate) use frame::encode_wrapping;
 pub use frame::{
     CUT_FORMAT, FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode, frame_sealed, unframe_sealed,
 };
+pub use join::{JoinChange, JoinEvent};
+pub use ladder::Ladder;
 pub use outline::{graph_name, written_ms};
+pub use pause::PausePoint;
 pub use post::{PostImage, StoredPost};
 pub use record::{
-    Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,
-    JoinEvent, NodeTable, Opened, Planned, Record, StoredChannel, StoredInterrupt,
+    Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, NodeTable, Opened,
+    Planned, Record, StoredChannel, StoredInterrupt,
 };
 pub(crate) use scan::large_values;
+pub use shape::{Shape, StoredEdge, StoredGate, StoredJoin};
 pub use snapshot::{
     GateImage, JoinImage, Origin, ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage,
 };

@@ -2,6 +2,7 @@
 //! interferes. Everything that happens is drawn from the seed; nothing here reads a clock.
 
 mod ledger;
+mod pauses;
 mod process;
 mod recovery;
 mod steps;
@@ -49,6 +50,10 @@ pub struct History {
     pub unknown: usize,
     /// How many effects an operator settled.
     pub settled: usize,
+    /// How often a drive paused because somebody wanted to look.
+    pub paused: usize,
+    /// How often a question was posed to somebody else.
+    pub escalated: usize,
     /// How many prefixes of the journal were recovered in two ways and compared.
     pub prefixes: usize,
 }

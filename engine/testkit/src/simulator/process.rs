@@ -46,6 +46,7 @@ impl Process {
 impl World {
     /// One thing that happens during a drive. Says whether the process lives on.
     pub(super) fn drive(&mut self, process: &mut Process) -> Result<bool, String> {
+        self.cut_off(process);
         let habits = self.habits;
         let when = |there: bool, weight: usize| if there { weight } else { 0 };
         let unacked = (self.disk.len() as Seq) > self.acked;
@@ -125,6 +126,7 @@ impl World {
                 let content = Content::read(&whole[0])?;
                 self.watch.see(entry.seq, &content)?;
                 self.mourn(process, entry.seq, &content);
+                self.history.escalated += usize::from(content.escalates());
                 self.contents.push(content);
                 self.disk.push(entry);
             }
@@ -134,6 +136,9 @@ impl World {
                     "a commit is announced before entry {seq} is durable (durable: {})",
                     self.acked
                 ));
+            }
+            Action::Abandon(activation) => {
+                return Err(format!("activation {activation} is abandoned long before its time"));
             }
             Action::Emit(_) | Action::Deliver(_) | Action::Nested { .. } => {}
             Action::SetTimer { at_ms } => {
@@ -190,6 +195,7 @@ impl World {
         }
         self.ledger.may_run(&self.scenario.policies[node.index()], activation, self.now())?;
         self.in_lane(process, node)?;
+        self.may_go_past(activation, node)?;
         let killed = self.killed.get(&activation).copied().unwrap_or(0);
         let limited =
             self.scenario.policies[node.index()].at_once.is_some() || self.options.limits.at_once < 1_000;
@@ -233,6 +239,9 @@ impl World {
         self.history.stops += 1;
         process.driving = false;
         process.timer = None;
+        if let Outcome::PausedAt(points) = outcome {
+            self.paused_at(process.execution.superstep(), points)?;
+        }
         if self.options.journaling != Journaling::Off {
             self.watch.may_stop(self.acked)?;
         }
@@ -320,12 +329,8 @@ impl World {
             self.forget_attempt(&task, &visit);
             return self.fail(process, activation, attempt, handled);
         }
-        let route = self.scenario.topology.nodes[node.index()].route.as_ref();
-        let decision = route.map(|wiring| {
-            let each: Vec<bool> = wiring.iter().map(|variant| variant.each).collect();
-            let (variant, carried) = script.route(&visit, &each);
-            carried.decision(variant)
-        });
+        let returned = script.returned(&visit, &self.scenario.topology.nodes[node.index()]);
+        let decision = returned.map(|(variant, carried)| carried.decision(variant));
         let update = UpdateValue::live(script.update(&visit, answer));
         drop((task, state));
         self.note(|| format!("{activation} finishes (attempt {attempt})"));
@@ -344,8 +349,7 @@ impl World {
         let given = task.answers.as_deref().unwrap_or_default().iter().find(|given| given.name == name);
         match given.map(|given| given.value.as_slice()) {
             None => {
-                let question = script.answer(visit).to_le_bytes().to_vec();
-                let questions = vec![Asking { name, question, expiry: None }];
+                let questions = vec![script.asking(visit, name)];
                 Err(Box::new(Event::Asked { activation, attempt, questions }))
             }
             Some(WRONG) => {
@@ -475,7 +479,9 @@ impl World {
         let value = if wrong { WRONG.to_vec() } else { question.question };
         let answered =
             process.execution.handle(self.now(), Event::Answered { interrupt: question.id, value });
-        answered.map_err(|refused| format!("an answer is refused: {refused}"))?;
+        if let Err(refused) = answered {
+            return self.may_refuse(&refused, question.deadline_ms);
+        }
         self.ledger.covered(process.execution.last_seq());
         Ok(())
     }

@@ -12,6 +12,11 @@ pub(super) enum Content {
 }
 
 impl Content {
+    /// Whether it says that a question is posed to somebody else.
+    pub(super) fn escalates(&self) -> bool {
+        matches!(self, Content::Record(body) if matches!(**body, Body::Escalated { .. }))
+    }
+
     pub(super) fn read(entry: &Entry) -> Result<Self, String> {
         let read = match entry.kind {
             EntryKind::Record => {
@@ -150,7 +155,7 @@ impl Watch {
             SlotState::Ready => Slot::Ready(self.last),
             SlotState::Finished { .. } => Slot::Finished,
             SlotState::Failed(_) => Slot::Failed,
-            SlotState::Handled(_) => Slot::Finished,
+            SlotState::Handled(_) | SlotState::Abandoned => Slot::Finished,
             SlotState::BackingOff { .. } => Slot::Ready(self.last),
             SlotState::Waiting { asked, .. } => Slot::Waiting(asked.id.clone()),
         }
@@ -215,7 +220,11 @@ impl Watch {
                 self.settled = seq;
                 self.slots.clear();
             }
-            Body::Drained | Body::Delivered { .. } | Body::Nested { .. } => {}
+            Body::Escalated { interrupt, .. } => {
+                let open = self.slots.contains(&Slot::Waiting(interrupt.clone()));
+                open.then_some(()).ok_or("a question climbs that is not open")?;
+            }
+            Body::Drained | Body::Delivered { .. } | Body::Abandoned { .. } | Body::Nested { .. } => {}
         }
         Ok(())
     }

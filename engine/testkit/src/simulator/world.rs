@@ -97,6 +97,8 @@ pub(super) struct World {
     /// Activations that ended, with the entry that has to be acknowledged.
     pub(super) ended: Vec<(ActivationId, Seq)>,
     pub(super) outside: Outside,
+    /// Supersteps before which a drive paused because somebody wanted to look.
+    pub(super) paused: HashSet<u64>,
     pub(super) expected: Vec<Reference>,
     pub(super) history: History,
     pub(super) trace: Option<Vec<String>>,
@@ -150,6 +152,7 @@ impl World {
             done: HashSet::new(),
             ended: Vec::new(),
             outside: Outside::default(),
+            paused: HashSet::new(),
             expected: Vec::new(),
             history: History { seed, ..History::default() },
             trace: traced.then(Vec::new),
@@ -260,6 +263,10 @@ impl World {
         let run = run_number(&process.execution);
         match process.execution.status() {
             Status::Empty => self.start(process, 0)?,
+            Status::Stopped(Outcome::PausedAt(_)) => {
+                self.paused.insert(process.execution.superstep());
+                self.take_up(process)?;
+            }
             Status::Open | Status::Stopped(Outcome::Drained) => self.take_up(process)?,
             Status::Stopped(Outcome::Finished) => {
                 self.check_finished(&process.execution, run)?;

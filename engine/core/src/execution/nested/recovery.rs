@@ -2,9 +2,10 @@
 
 use super::{Nested, standing};
 use crate::execution::Execution;
-use crate::execution::recover::{RecoverError, read_bytes, same_graph};
+use crate::execution::recover::{RecoverError, read_bytes};
 use crate::execution::slot::{Progress, Slot};
 use crate::execution::types::Refused;
+use crate::execution::versions::same_graph;
 use crate::ids::Seq;
 use crate::journal::{Body, Record, SnapshotBody};
 
@@ -96,7 +97,7 @@ impl Execution {
             || RecoverError::Inconsistent { seq, what: "no graph stands where it was written".to_owned() };
         let mut nested = self.nested_new(place).ok_or_else(what)?;
         same_graph(&nested.execution.plan, body.fingerprint, Some(&body.table))?;
-        nested.execution.load_snapshot(seq, body, &[])?;
+        nested.execution.load_snapshot(seq, body, &[], None)?;
         Ok(nested)
     }
 
