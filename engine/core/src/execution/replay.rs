@@ -14,6 +14,11 @@ use crate::route::{Decision, Payloads};
 impl Execution {
     pub(super) fn replay(&mut self, seq: Seq, body: Body) -> Result<(), RecoverError> {
         let inconsistent = |what: &str| RecoverError::Inconsistent { seq, what: what.to_owned() };
+        // What ends an activation or a superstep comes from a drive at work, also where an answer came in the middle of
+        // one that had nothing left but deliveries.
+        if matches!(body, Body::Finished { .. } | Body::Failed { .. } | Body::Committed { .. }) {
+            self.driven = true;
+        }
         match body {
             Body::Opened(opened) => self.replay_opened(seq, *opened),
             Body::Finished { index, attempt, update, route, commit, failure, posts } => {

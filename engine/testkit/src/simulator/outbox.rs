@@ -24,9 +24,9 @@ pub(super) struct Posted {
 
 impl Posted {
     pub(super) fn durable_up_to(&mut self, acked: Seq) {
-        let (durable, open) = self.reported.drain(..).partition(|(_, seq)| *seq <= acked);
+        let (durable, open): (Vec<_>, Vec<_>) = self.reported.drain(..).partition(|(_, seq)| *seq <= acked);
         self.reported = open;
-        self.settled.extend::<Vec<String>>(Vec::into_iter(durable).map(|(id, _)| id).collect());
+        self.settled.extend(durable.into_iter().map(|(id, _)| id));
     }
 
     pub(super) fn crash(&mut self) {
