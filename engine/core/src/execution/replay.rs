@@ -14,11 +14,6 @@ use crate::route::{Decision, Payloads};
 impl Execution {
     pub(super) fn replay(&mut self, seq: Seq, body: Body) -> Result<(), RecoverError> {
         let inconsistent = |what: &str| RecoverError::Inconsistent { seq, what: what.to_owned() };
-        // What ends an activation or a superstep comes from a drive at work, also where an answer came in the middle of
-        // one that had nothing left but deliveries.
-        if matches!(body, Body::Finished { .. } | Body::Failed { .. } | Body::Committed { .. }) {
-            self.driven = true;
-        }
         match body {
             Body::Opened(opened) => self.replay_opened(seq, *opened),
             Body::Finished { index, attempt, update, route, commit, failure, posts } => {
@@ -41,6 +36,7 @@ impl Execution {
                 countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
                 slot.attempts = attempt;
                 slot.fail(failure, retry, handled);
+                self.driven = true;
                 if handled {
                     self.adopt_posts(index as usize);
                 }
@@ -156,6 +152,9 @@ impl Execution {
         commit: Option<Commit>,
         failure: Option<Failure>,
     ) -> Result<(), RecoverError> {
+        // What ends an activation or a superstep comes from a drive at work, also where an answer came in the middle of
+        // one that had nothing left but deliveries.
+        self.driven = true;
         self.commit_failure = failure;
         let Some(commit) = commit else { return Ok(()) };
         let references = Some(&mut self.writer.references);
