@@ -25,6 +25,7 @@ pub(crate) fn word(outcome: &Outcome) -> &'static str {
         Outcome::Paused(_) => "paused",
         Outcome::Failed(_) => "failed",
         Outcome::Exhausted(_) => "exhausted",
+        Outcome::BudgetExceeded(_) => "budget_exceeded",
         Outcome::Drained => STOPPED,
         Outcome::Cancelled => CANCELLED,
     }

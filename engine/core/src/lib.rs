@@ -20,6 +20,7 @@
 )]
 extern crate self as statewright_engine_core;
 
+mod budget;
 mod cell;
 mod channel;
 mod command;
@@ -33,13 +34,17 @@ mod policy;
 mod route;
 mod state;
 
+pub use budget::{
+    Amounts, Budget, BudgetEvent, LimitChange, Scope, Shortage, Spending, UNIT_BYTES_MAX, UNITS_MAX,
+    UNITS_OF_THREAD_MAX,
+};
 pub use cell::{CellError, Snapshot, StateCell, TypedCell, UpdateValue};
 pub use channel::{Appendable, Channel, Reducer, Summable, Unionable, Write, upsert};
 pub use command::{Command, IntoCommand};
 pub use execution::{
     Action, Answer, Asking, Entry, EntryKind, Event, Execution, Interrupt, Journaling, Limits, Notice,
-    Observe, Options, Outcome, RecoverError, Recovery, Refused, Status, StepKept, StepView, Task, ThreadView,
-    panic_text,
+    Observe, Options, Outcome, RecoverError, Recovery, Refused, Reserved, Status, StepKept, StepView, Task,
+    ThreadView, Wish, panic_text,
 };
 pub use failure::{Failure, FailureKind, NodeFailure};
 pub use graph::{Plan, Problem, Problems, Topology};

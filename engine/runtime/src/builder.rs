@@ -43,7 +43,7 @@ impl<S, I, R> NodeHandle<S, I, R> {
         To::node(self.node, self.builder)
     }
 
-    fn wire(self) -> Wire {
+    pub(crate) fn wire(self) -> Wire {
         Wire { node: Some(self.node), builder: self.builder, at_most: None }
     }
 }
@@ -178,7 +178,7 @@ impl<S, I> PlainSource<S> for NodeHandle<S, I, ()> {
 
 /// Builds a graph over the state `S`.
 pub struct StateGraph<S: State> {
-    topology: Topology,
+    pub(crate) topology: Topology,
     nodes: Vec<Arc<dyn ErasedNode<S>>>,
     classifiers: Vec<Classifier>,
 }
@@ -348,7 +348,7 @@ impl<S: State> StateGraph<S> {
         self.classifiers.push(classifier);
     }
 
-    fn with(&mut self, wire: Wire, change: impl FnOnce(&mut NodeSpec)) {
+    pub(crate) fn with(&mut self, wire: Wire, change: impl FnOnce(&mut NodeSpec)) {
         let place = wire.node.map_or(0, NodeIx::index);
         match self.topology.nodes.get_mut(place).filter(|_| wire.builder == self.topology.builder) {
             Some(spec) => change(spec),

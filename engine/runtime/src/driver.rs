@@ -110,6 +110,7 @@ impl<S: State> Driver<S> {
                     Action::SetTimer { at_ms } => self.timer.set(self.now(), at_ms),
                     Action::Deliver(post) => self.postman.take(post),
                     Action::StepKept(kept) => self.steps.kept(*kept),
+                    Action::Reserved(reserved) => self.steps.reserved(*reserved),
                     Action::Emit(notice) => self.emit(notice.into()),
                     Action::Stop(outcome) => {
                         self.emit(RunEvent::Stopped(outcome.clone()));
@@ -258,6 +259,10 @@ impl<S: State> Driver<S> {
 
     fn event(&mut self, ended: Ended) -> Result<Event, RunError> {
         let Ended { activation, end } = ended;
+        for settlement in self.steps.settlements() {
+            let now = self.now();
+            self.execution.handle(now, settlement)?;
+        }
         let attempt = activation.attempt;
         let spent = self.spare.insert(activation);
         let activation = spent.id;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use statewright_engine_core::journal::GateRound;
 use statewright_engine_core::{
-    ActivationId, EdgeIx, Failure, Interrupt, NodeIx, Notice, Outcome, RunId, Seq,
+    ActivationId, BudgetEvent, EdgeIx, Failure, Interrupt, NodeIx, Notice, Outcome, RunId, Seq,
 };
 use tokio::sync::broadcast;
 
@@ -60,6 +60,15 @@ pub enum RunEvent {
     Asked(Arc<Interrupt>),
     /// A gate judged.
     Judged(GateRound),
+    /// Something happened to a reservation of a budget.
+    Budget {
+        /// The node.
+        node: NodeIx,
+        /// The activation.
+        activation: ActivationId,
+        /// What.
+        event: BudgetEvent,
+    },
     /// An edge was taken.
     EdgeTaken(EdgeIx),
     /// A superstep was committed.
@@ -145,6 +154,7 @@ impl From<Notice> for RunEvent {
             }
             Notice::Asked { interrupt } => RunEvent::Asked(interrupt),
             Notice::Judged { round } => RunEvent::Judged(round),
+            Notice::Budget { activation, node, event } => RunEvent::Budget { node, activation, event },
             Notice::EdgeTaken { edge } => RunEvent::EdgeTaken(edge),
             Notice::Committed { superstep, seq } => RunEvent::Committed { superstep, seq },
         }

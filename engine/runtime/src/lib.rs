@@ -9,6 +9,7 @@
 )]
 extern crate self as statewright_engine_runtime;
 
+mod budget;
 mod builder;
 mod checkpointer;
 mod context;
@@ -24,6 +25,7 @@ mod ids;
 mod lock;
 mod mailbox;
 mod memory;
+mod metered;
 mod misfit;
 mod node;
 mod outbox;
@@ -33,6 +35,7 @@ mod sealed;
 mod step;
 mod timers;
 
+pub use budget::Grant;
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
@@ -45,6 +48,7 @@ pub use graph::Graph;
 pub use history::Checkpoint;
 pub use ids::random_id;
 pub use memory::MemoryCheckpointer;
+pub use metered::{MeteredEffect, MeteredStep};
 pub use node::Node;
 pub use outbox::Delivery;
 pub use question::{Pose, Question};
@@ -61,5 +65,6 @@ pub use statewright_engine_core::{
     RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView, ThreadId,
     ThreadView, To, Update, Write,
 };
+pub use statewright_engine_core::{Amounts, Budget, BudgetEvent, Scope, Shortage, Spending};
 pub use statewright_engine_macros::{Route, State};
 pub use step::Step;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use statewright_engine_core::{ActivationId, Event, Failure, StepKept};
+use statewright_engine_core::{ActivationId, Event, Failure, Reserved, StepKept};
 use tokio::sync::oneshot;
 
 use crate::context::RunScope;
@@ -48,24 +48,57 @@ pub(crate) struct StepWaiters {
     scope: Arc<RunScope>,
     letters: VecDeque<(Event, Reply)>,
     waiting: HashMap<(ActivationId, u32, String), Reply>,
+    claims: HashMap<(ActivationId, u32, u32), Reply>,
 }
 
 impl StepWaiters {
     pub(crate) fn new(scope: Arc<RunScope>) -> Self {
-        Self { scope, letters: VecDeque::new(), waiting: HashMap::new() }
+        Self { scope, letters: VecDeque::new(), waiting: HashMap::new(), claims: HashMap::new() }
     }
 
     /// The next step that a node left.
     pub(crate) fn next(&mut self) -> Option<Event> {
+        self.fetch();
+        let (event, reply) = self.letters.pop_front()?;
+        match &event {
+            Event::Stepped { activation, attempt, step } => {
+                self.waiting.insert((*activation, *attempt, step.name.clone()), reply);
+            }
+            Event::Reserve { activation, attempt, wish } => {
+                self.claims.insert((*activation, *attempt, wish.number), reply);
+            }
+            _ => {}
+        }
+        Some(event)
+    }
+
+    /// What nodes said that they spent: it counts before the end of whoever said so.
+    pub(crate) fn settlements(&mut self) -> Vec<Event> {
+        self.fetch();
+        if self.letters.is_empty() {
+            return Vec::new();
+        }
+        let letters = std::mem::take(&mut self.letters).into_iter();
+        let (settlements, others): (VecDeque<_>, VecDeque<_>) =
+            letters.partition(|(event, _)| matches!(event, Event::Spent { .. }));
+        self.letters = others;
+        settlements.into_iter().map(|(event, _)| event).collect()
+    }
+
+    fn fetch(&mut self) {
         let mailbox = &self.scope.mailbox;
         if mailbox.is_full() && mailbox.full.swap(false, Ordering::AcqRel) {
             self.letters.extend(lock(&mailbox.letters).iter_mut().flat_map(|letters| letters.drain(..)));
         }
-        let (event, reply) = self.letters.pop_front()?;
-        if let Event::Stepped { activation, attempt, step } = &event {
-            self.waiting.insert((*activation, *attempt, step.name.clone()), reply);
+    }
+
+    /// Lets the node spend, or not.
+    pub(crate) fn reserved(&mut self, reserved: Reserved) {
+        let Reserved { activation, attempt, number, refused } = reserved;
+        if let Some(reply) = self.claims.remove(&(activation, attempt, number)) {
+            // A node that was dropped meanwhile does not listen.
+            let _ = reply.send(refused);
         }
-        Some(event)
     }
 
     /// Lets the node go on.

@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use statewright_engine_core::{
-    Data, Event, Execution, Failure, Interrupt, Journaling, Limits, Observe, Options, Outcome, Recovery,
-    RunId, Seq, State, Status, ThreadId, TypedCell, UpdateValue,
+    Data, Event, Execution, Failure, Interrupt, Journaling, LimitChange, Limits, Observe, Options, Outcome,
+    Recovery, RunId, Seq, Spending, State, Status, ThreadId, TypedCell, UpdateValue,
 };
 
 use tracing::Instrument;
@@ -182,6 +182,7 @@ impl<S: State> Runner<S> {
             run: None,
             events: None,
             updates: false,
+            limits: Vec::new(),
             control: RunControl::new(),
         }
     }
@@ -235,6 +236,7 @@ pub struct Run<S> {
     run: Option<RunId>,
     events: Option<EventSender>,
     updates: bool,
+    pub(crate) limits: Vec<LimitChange>,
     control: RunControl,
 }
 
@@ -267,7 +269,7 @@ impl<S: State> Run<S> {
     }
 
     async fn drive(self) -> Result<RunReport<S>, RunError> {
-        let Run { runner, thread, intent, run, events, updates, control } = self;
+        let Run { runner, thread, intent, run, events, updates, limits, control } = self;
         let observe = match (&events, updates) {
             (None, _) => Observe::Nothing,
             (Some(_), false) => Observe::Progress,
@@ -289,6 +291,9 @@ impl<S: State> Run<S> {
             }
         };
         let now = (runner.clock)();
+        for change in limits {
+            execution.handle(now, Event::Limit(change))?;
+        }
         match intent {
             Intent::Start(input) => {
                 let run = run.unwrap_or_else(|| RunId::new(crate::ids::random_id()));
@@ -327,6 +332,7 @@ impl<S: State> Runner<S> {
         let (outcome, execution) = driver.drive().instrument(span).await?;
         let interrupts = execution.interrupts();
         let undelivered = execution.outbox().map(|post| post.id.clone()).collect();
+        let spending = execution.spending();
         let state = if execution.is_sound() {
             typed_state(&execution)
         } else if self.checkpointer.is_some() {
@@ -336,7 +342,8 @@ impl<S: State> Runner<S> {
         } else {
             return Err(RunError::StateLost(first_failure(&outcome)));
         };
-        Ok(RunReport { thread, run, outcome, state, interrupts, undelivered, plan: self.graph.plan.clone() })
+        let plan = self.graph.plan.clone();
+        Ok(RunReport { thread, run, outcome, state, interrupts, undelivered, spending, plan })
     }
 }
 
@@ -377,6 +384,8 @@ pub struct RunReport<S> {
     pub interrupts: Vec<Interrupt>,
     /// Ids of items of the outbox that were not delivered.
     pub undelivered: Vec<String>,
+    /// What was spent, and the limits, by scope and unit.
+    pub spending: Vec<Spending>,
     plan: Arc<statewright_engine_core::Plan>,
 }
 
@@ -417,6 +426,13 @@ impl<S> RunReport<S> {
                     self.plan.describe_edge(*edge)
                 )
             }
+            Outcome::BudgetExceeded(shortages) => {
+                let list: Vec<String> = shortages
+                    .iter()
+                    .map(|(node, shortage)| format!("`{}` stopped: {shortage}", name(Some(*node))))
+                    .collect();
+                format!("{}; resume it with another limit to go on", list.join("; "))
+            }
             Outcome::Drained => "stopped at a safe point; resume it to go on".to_owned(),
             Outcome::Cancelled => "cancelled".to_owned(),
         }
@@ -440,6 +456,8 @@ pub struct ThreadState<S> {
     pub unknown_effects: Vec<String>,
     /// Ids of items of the outbox that are not known to be delivered.
     pub undelivered: Vec<String>,
+    /// What was spent and reserved, and the limits, by scope and unit.
+    pub spending: Vec<Spending>,
     /// The present superstep.
     pub superstep: u64,
     /// The thread and the entry that it was forked from, if it was.

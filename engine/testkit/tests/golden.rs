@@ -109,7 +109,11 @@ impl Recorder {
                         execution.handle(self.now, Event::Persisted { seq }).unwrap();
                     }
                     Action::Run(task) => running.push(task),
-                    Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) | Action::SetTimer { .. } => {}
+                    Action::Emit(_)
+                    | Action::StepKept(_)
+                    | Action::Reserved(_)
+                    | Action::Deliver(_)
+                    | Action::SetTimer { .. } => {}
                     Action::Stop(outcome) => return outcome,
                 }
             }

@@ -53,6 +53,7 @@ impl Execution {
             Some(Ok(())) => (true, None),
             Some(Err(failure)) => (false, Some(failure)),
         };
+        let budget = self.budgets.take_change().boxed();
         if !self.journals() {
             self.commit_failure = failure;
             return Ok(commits);
@@ -74,6 +75,7 @@ impl Execution {
                 commit,
                 failure: None,
                 posts,
+                budget: budget.as_deref(),
             };
             match journal::encode(&writer::record(&self.plan, now_ms, body)) {
                 Ok(bytes) => {
@@ -94,6 +96,7 @@ impl Execution {
             commit: None,
             failure: failure.as_ref(),
             posts,
+            budget: budget.as_deref(),
         };
         let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
         self.writer.push(EntryKind::Record, bytes);

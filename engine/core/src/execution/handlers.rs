@@ -14,7 +14,7 @@ use super::{Execution, Gated};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, RunId};
-use crate::journal::{self, Body, StoredInterrupt};
+use crate::journal::{self, Body, BudgetChange, StoredInterrupt};
 use crate::route::Decision;
 
 impl Execution {
@@ -46,14 +46,18 @@ impl Execution {
         (self.cancelled, self.drained) = (false, false);
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
+        self.budgets.begin_run();
         self.advance.clear();
         advance::begin(&self.plan, &self.counters, &self.options.limits, &mut self.advance)
             .map_err(|failure| Refused::Input { failure })?;
         let superstep = self.superstep + 1;
+        let budget = BudgetChange { limits: self.budgets.take_wanted(), ..BudgetChange::default() }.boxed();
         if self.journals() {
+            let budget = budget.as_deref();
             let commit = HotCommit::new(superstep, &self.advance);
             let table = HotTable::new(&self.plan);
-            let body = HotBody::Opened(HotOpened { run: &run, input: Bytes::new(&bytes), table, commit });
+            let input = Bytes::new(&bytes);
+            let body = HotBody::Opened(HotOpened { run: &run, input, table, commit, budget });
             let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
             self.writer.push(EntryKind::Record, bytes);
         }
@@ -76,10 +80,17 @@ impl Execution {
             .filter(|edge| bounded(edge).is_some_and(|most| self.counters.crossed[edge.index()] > most))
             .collect();
         let failed = |slot: &Slot| matches!(slot.progress, Progress::Failed(_));
-        let keeps_failed =
-            self.slots.iter().any(failed) && !matches!(self.status(), Status::Stopped(Outcome::Failed(_)));
+        let keeps_failed = self.slots.iter().any(failed)
+            && !matches!(self.status(), Status::Stopped(Outcome::Failed(_) | Outcome::BudgetExceeded(_)));
         let crashed = self.crashed(now_ms);
-        let record = || Body::Resumed { granted: granted.clone(), keeps_failed, crashed: crashed.clone() };
+        // What the drive before left open was perhaps spent.
+        self.budgets.end_all();
+        let limits = self.budgets.take_wanted();
+        let budget = BudgetChange { limits, ..self.budgets.take_change() }.boxed();
+        let record = || {
+            let (granted, crashed) = (granted.clone(), crashed.clone());
+            Body::Resumed { granted, keeps_failed, crashed, budget }
+        };
         // Before the record of this drive, so that recovery sees them in the order in which they came to be.
         self.expire(now_ms)?;
         self.write(now_ms, record)?;
@@ -113,6 +124,9 @@ impl Execution {
         self.exhausted = None;
         self.drained = false;
         self.commit_failure = None;
+        if !keeps_failed {
+            self.budgets.forget_short();
+        }
         for slot in &mut self.slots {
             match slot.progress {
                 Progress::Running => slot.progress = Progress::Ready,
@@ -152,6 +166,7 @@ impl Execution {
         }
         let seq = if self.journals() { self.writer.next_seq } else { 0 };
         let index = activation.index as usize;
+        self.end_reservations(activation);
         self.slots[index].progress = Progress::Finished { update, decision, seq };
         self.slots[index].steps.clear();
         self.leave_running(activation.index);
@@ -180,11 +195,17 @@ impl Execution {
         }
         let index = activation.index;
         let failure = failure.bounded();
-        let retry = self.retry(index, &failure, now_ms, draw);
-        let handled = retry.is_none() && self.has_handler(index);
+        let short = self.end_short(activation, &failure);
+        // A higher limit lets the activation go on, so that neither a policy nor a handler is to take it over.
+        let retry = if short.is_some() { None } else { self.retry(index, &failure, now_ms, draw) };
+        let handled = retry.is_none() && short.is_none() && self.has_handler(index);
         let failure = if handled { self.with_unknown_effects(index, failure) } else { failure };
-        let record = || Body::Failed { index, attempt, failure: failure.clone(), retry, handled };
+        let budget = BudgetChange { short: short.clone(), ..self.budgets.take_change() }.boxed();
+        let record = || Body::Failed { index, attempt, failure: failure.clone(), retry, handled, budget };
         self.write(now_ms, record)?;
+        if let Some(shortage) = short {
+            self.budgets.fall_short(index, shortage);
+        }
         let slot = &mut self.slots[index as usize];
         slot.fail(failure.clone(), retry, handled);
         let node = slot.node;
@@ -219,6 +240,8 @@ impl Execution {
             }
         }
         let index = activation.index;
+        self.end_reservations(activation);
+        self.write_settlements(now_ms)?;
         for Asking { name, question, expiry } in questions {
             let (after_ms, default) = expiry.unzip();
             let asked = StoredInterrupt {
@@ -271,6 +294,8 @@ impl Execution {
         let reason = crate::failure::shortened(reason);
         let Some(interrupt) = slot.reject_answer(name, &reason) else { return Ok(()) };
         self.leave_running(activation.index);
+        self.end_reservations(activation);
+        self.write_settlements(now_ms)?;
         self.write(now_ms, || Body::AnswerRejected { attempt, interrupt, reason })?;
         self.tell_questions(activation.index);
         self.settle(now_ms)
@@ -330,6 +355,8 @@ impl Execution {
             }
         }
         self.may_go_on()?;
+        self.budgets.end_all();
+        self.write_settlements(now_ms)?;
         self.write(now_ms, || Body::Cancelled)?;
         self.cancelled = true;
         self.slots.clear();

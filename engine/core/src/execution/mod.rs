@@ -9,6 +9,8 @@
 //! | open | `Failed`, `Asked` | recorded; siblings go on; the drive stops when none runs or will be tried again |
 //! | open | `TimerFired` | what waited for this time is tried again |
 //! | open | `Stepped` | recorded; the node goes on once that is durable |
+//! | open | `Reserve` | decided, or waits; recorded if granted, and then the node goes on |
+//! | open | `Spent` | counted; recorded with whatever is written next |
 //! | stopped | `Settled` | recorded; the effect has this outcome when the activation runs again |
 //! | paused | `Answered` | recorded; a `Resume` runs the activation that asked, and only that |
 //! | any | `Persisted` | actions that waited for the entry become available |
@@ -17,6 +19,7 @@
 //! Entries to persist are handed out at once; everything that depends on them waits until they are durable.
 
 mod advance;
+mod budgets;
 mod commit;
 mod crashes;
 mod fold;
@@ -28,6 +31,7 @@ mod lanes;
 mod outbox;
 mod recover;
 mod replay;
+mod reserve;
 mod retry;
 mod slot;
 mod stand;
@@ -43,11 +47,12 @@ pub use advance::panic_text;
 pub use recover::{RecoverError, Recovery};
 pub use types::{
     Action, Answer, Asking, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
-    Outcome, Refused, Status, StepKept, Task,
+    Outcome, Refused, Reserved, Status, StepKept, Task, Wish,
 };
 pub use view::{StepView, ThreadView};
 
 use self::advance::{Advance, Counters};
+use self::budgets::Budgets;
 use self::fold::References;
 use self::lanes::Lanes;
 use self::outbox::Pending;
@@ -80,6 +85,7 @@ pub struct Execution {
     half_folded: bool,
     exhausted: Option<crate::ids::EdgeIx>,
     outbox: Vec<Pending>,
+    budgets: Budgets,
     /// Where the thread comes from, if it is a fork.
     origin: Option<Origin>,
     cancelled: bool,
@@ -104,6 +110,7 @@ enum Gated {
     SetTimer(u64),
     Emit(Notice),
     Kept(Box<StepKept>),
+    Reserved(Box<Reserved>),
     Deliver(Arc<StoredPost>),
     Stop(Outcome),
 }
@@ -116,6 +123,7 @@ impl std::fmt::Debug for Execution {
             .field("superstep", &self.superstep)
             .field("slots", &self.slots)
             .field("outbox", &self.outbox)
+            .field("budgets", &self.budgets)
             .finish_non_exhaustive()
     }
 }
@@ -126,6 +134,7 @@ impl Execution {
         let counters = Counters::for_plan(&plan);
         let references = References::new(cell.as_ref());
         let lanes = Lanes::new(&plan);
+        let budgets = Budgets::of(&plan);
         Self {
             plan,
             cell,
@@ -141,6 +150,7 @@ impl Execution {
             half_folded: false,
             exhausted: None,
             outbox: Vec::new(),
+            budgets,
             origin: None,
             cancelled: false,
             drained: false,
@@ -213,6 +223,11 @@ impl Execution {
                 self.answer_rejected(now_ms, activation, attempt, &name, reason)
             }
             Event::Stepped { activation, attempt, step } => self.stepped(now_ms, activation, attempt, step),
+            Event::Reserve { activation, attempt, wish } => self.reserve(now_ms, activation, attempt, wish),
+            Event::Spent { activation, attempt, number, spent } => {
+                self.spent(now_ms, activation, attempt, number, spent)
+            }
+            Event::Limit(change) => self.limit(change),
             Event::Posted { activation, attempt, items } => self.posted(now_ms, activation, attempt, items),
             Event::Delivered { id, delivered } => self.delivered(now_ms, &id, delivered),
             Event::Deliver => self.deliver(now_ms),
@@ -248,6 +263,7 @@ impl Execution {
             Gated::Emit(notice) => Action::Emit(notice),
             Gated::Deliver(post) => Action::Deliver(post),
             Gated::Kept(kept) => Action::StepKept(kept),
+            Gated::Reserved(reply) => Action::Reserved(reply),
             Gated::Stop(outcome) => Action::Stop(outcome),
             Gated::Run(place) => {
                 let slot = &self.slots[place as usize];

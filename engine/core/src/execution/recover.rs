@@ -264,6 +264,9 @@ impl Execution {
             .map(|image| self.load_slot(seq, image, referenced))
             .collect::<Result<_, _>>()?;
         self.load_outbox(body.outbox, referenced)?;
+        if let Some(image) = body.budget {
+            self.budgets.load(*image);
+        }
         self.writer.next_seq = seq + 1;
         // One that was written at the end of a drive says how it ended, and nobody has driven a fresh fork yet.
         let fresh_fork = seq == 1 && self.origin.is_some();

@@ -8,7 +8,7 @@ use super::slot::{Progress, Slot};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, NodeIx, Seq};
-use crate::journal::{Body, ChosenRoute, Commit, Crashed, Opened};
+use crate::journal::{Body, BudgetChange, ChosenRoute, Commit, Crashed, Opened};
 use crate::route::{Decision, Payloads};
 
 impl Execution {
@@ -16,7 +16,8 @@ impl Execution {
         let inconsistent = |what: &str| RecoverError::Inconsistent { seq, what: what.to_owned() };
         match body {
             Body::Opened(opened) => self.replay_opened(seq, *opened),
-            Body::Finished { index, attempt, update, route, commit, failure, posts } => {
+            Body::Finished { index, attempt, update, route, commit, failure, posts, budget } => {
+                self.replay_budget(budget);
                 let node = self.slot_mut(seq, index)?.node;
                 let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
                 let slot = self.slot_mut(seq, index)?;
@@ -27,12 +28,16 @@ impl Execution {
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Failed { index, attempt, failure, retry, handled } => {
+            Body::Failed { index, attempt, failure, retry, handled, budget } => {
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
                 countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
                 slot.attempts = attempt;
                 slot.fail(failure, retry, handled);
+                if let Some(shortage) = budget.as_ref().and_then(|change| change.short.clone()) {
+                    self.budgets.fall_short(index, shortage);
+                }
+                self.replay_budget(budget);
                 Ok(())
             }
             Body::Asked { index, attempt, interrupt } => {
@@ -56,7 +61,16 @@ impl Execution {
             Body::AnswerRejected { attempt, interrupt, reason } => {
                 self.replay_rejected(seq, attempt, &interrupt, &reason)
             }
-            Body::Step { index, step, .. } | Body::Settled { index, step } => {
+            Body::Step { index, step, budget, .. } => {
+                self.slot_mut(seq, index)?.steps.keep(step, seq);
+                self.replay_budget(budget);
+                Ok(())
+            }
+            Body::Budget(change) => {
+                self.budgets.apply(*change);
+                Ok(())
+            }
+            Body::Settled { index, step } => {
                 self.slot_mut(seq, index)?.steps.keep(step, seq);
                 Ok(())
             }
@@ -67,7 +81,8 @@ impl Execution {
             Body::Committed { commit, failure } => {
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Resumed { granted, keeps_failed, crashed } => {
+            Body::Resumed { granted, keeps_failed, crashed, budget } => {
+                self.replay_budget(budget);
                 self.replay_resumed(seq, &granted, keeps_failed, &crashed)
             }
             Body::Cancelled => {
@@ -80,6 +95,12 @@ impl Execution {
                 self.driven = false;
                 Ok(())
             }
+        }
+    }
+
+    fn replay_budget(&mut self, change: Option<Box<BudgetChange>>) {
+        if let Some(change) = change {
+            self.budgets.apply(*change);
         }
     }
 
@@ -134,6 +155,8 @@ impl Execution {
         (self.cancelled, self.drained) = (false, false);
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
+        self.budgets.begin_run();
+        self.replay_budget(opened.budget);
         self.enter_recorded(seq, opened.commit)
     }
 

@@ -42,6 +42,8 @@ impl Execution {
             .collect();
         if failures.is_empty() {
             Status::Stopped(Outcome::Paused(self.interrupts()))
+        } else if let Some(shortages) = self.shortages() {
+            Status::Stopped(Outcome::BudgetExceeded(shortages))
         } else {
             Status::Stopped(Outcome::Failed(failures))
         }
@@ -93,6 +95,9 @@ impl Execution {
 
     /// Lets others have the place of what ran, and stops the drive if nothing runs any more.
     pub(super) fn settle(&mut self, now_ms: u64) -> Result<(), Refused> {
+        if !self.budgets.are_idle() {
+            self.decide_claims(now_ms)?;
+        }
         if !self.errand {
             self.run_held();
         }
@@ -178,6 +183,7 @@ impl Execution {
             self_contained,
             outbox: self.outbox_image(),
             origin: self.origin.clone(),
+            budget: self.budgets.image(),
         };
         let bytes = match journal::encode(&body) {
             Ok(bytes) => bytes,

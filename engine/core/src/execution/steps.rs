@@ -12,7 +12,7 @@ use super::types::{Entry, Journaling, Refused, StepKept};
 use super::{Execution, Gated};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, Seq};
-use crate::journal::{Body, EffectClass, Record, StepImage, StepState, StoredStep};
+use crate::journal::{Body, BudgetChange, EffectClass, Record, StepImage, StepState, StoredStep};
 
 /// The steps of one activation. Nothing is allocated for one that has none.
 #[derive(Debug, Default)]
@@ -137,20 +137,34 @@ impl Execution {
         let (index, name) = (activation.index, step.name.clone());
         let refused = self.step_fits(index, &step).err();
         if refused.is_none() {
-            let begins = step.state == StepState::Started;
-            self.write(now_ms, || Body::Step { index, attempt, step: step.clone() })?;
-            let seq = if self.journals() { self.last_seq() } else { 0 };
-            self.slots[index as usize].steps.keep(step, seq);
-            if begins && self.options.journaling == Journaling::AtEnd {
-                // That an effect begins is stored at every level: what is not stored would happen twice.
-                self.write_snapshot(now_ms)?;
-            }
+            let change = self.budgets.take_change();
+            self.keep_step(now_ms, index, attempt, step, change)?;
         }
         self.gate(Gated::Kept(Box::new(StepKept { activation, attempt, name, refused })));
         Ok(())
     }
 
-    fn step_fits(&self, index: u32, step: &StoredStep) -> Result<(), Failure> {
+    pub(super) fn keep_step(
+        &mut self,
+        now_ms: u64,
+        index: u32,
+        attempt: u32,
+        step: StoredStep,
+        change: BudgetChange,
+    ) -> Result<(), Refused> {
+        let begins = step.state == StepState::Started;
+        let budget = change.boxed();
+        self.write(now_ms, || Body::Step { index, attempt, step: step.clone(), budget })?;
+        let seq = if self.journals() { self.last_seq() } else { 0 };
+        self.slots[index as usize].steps.keep(step, seq);
+        if begins && self.options.journaling == Journaling::AtEnd {
+            // That an effect begins is stored at every level: what is not stored would happen twice.
+            self.write_snapshot(now_ms)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn step_fits(&self, index: u32, step: &StoredStep) -> Result<(), Failure> {
         let (steps, most) = (&self.slots[index as usize].steps, self.options.limits.steps);
         if steps.find(&step.name).is_none() && steps.0.len() >= most {
             let message = format!(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::budget::{Amounts, BudgetEvent, LimitChange, Shortage};
 use crate::cell::{CellError, Snapshot, UpdateValue};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
@@ -79,6 +80,28 @@ pub enum Event {
         /// The step.
         step: StoredStep,
     },
+    /// A running node wants to spend. It waits for [`Action::Reserved`].
+    Reserve {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+        /// What it wants.
+        wish: Wish,
+    },
+    /// A running node says what a reservation came to.
+    Spent {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+        /// The number of the reservation.
+        number: u32,
+        /// What was spent; units that are not named in full. Nothing if that is not known: then the ceiling counts.
+        spent: Option<Amounts>,
+    },
+    /// Other limits than those of the graph, from the start or the resume on that follows.
+    Limit(LimitChange),
     /// A running node posted items; reported before its end. Each is a kind and a payload in MessagePack.
     Posted {
         /// The activation.
@@ -133,6 +156,8 @@ pub enum Action {
     Deliver(Arc<StoredPost>),
     /// Let a node go on that waits for a step to be kept.
     StepKept(Box<StepKept>),
+    /// Let a node go on that waits for a reservation.
+    Reserved(Box<Reserved>),
     /// Tell whoever watches.
     Emit(Notice),
     /// The drive is over.
@@ -223,6 +248,32 @@ pub struct StepKept {
     pub refused: Option<Failure>,
 }
 
+/// What a node wants to spend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Counts the reservations of one execution, from 1.
+    pub number: u32,
+    /// The ceiling, by unit.
+    pub amounts: Amounts,
+    /// Whether it belongs to a step, and is settled when that ends.
+    pub of_step: bool,
+    /// The effect that begins once this is granted: both are one record.
+    pub begins: Option<StoredStep>,
+}
+
+/// A reservation is granted and as durable as the thread's level promises, or refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// The activation.
+    pub activation: ActivationId,
+    /// The attempt that wanted it.
+    pub attempt: u32,
+    /// Its number.
+    pub number: u32,
+    /// Why it is refused, if it is.
+    pub refused: Option<Failure>,
+}
+
 /// An open question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interrupt {
@@ -240,7 +291,8 @@ pub struct Interrupt {
     pub deadline_ms: Option<u64>,
 }
 
-/// Progress, for whoever watches. Everything in it is durable by the time it is emitted, but for starts.
+/// Progress, for whoever watches. Everything in it is durable by the time it is emitted, but for starts, claims that wait
+/// or are refused, and settlements.
 #[derive(Clone, Debug)]
 pub enum Notice {
     /// A run began or was taken up again.
@@ -291,6 +343,15 @@ pub enum Notice {
         /// The round.
         round: GateRound,
     },
+    /// Something happened to a reservation.
+    Budget {
+        /// The activation.
+        activation: ActivationId,
+        /// The node.
+        node: NodeIx,
+        /// What.
+        event: BudgetEvent,
+    },
     /// An edge was taken.
     EdgeTaken {
         /// The edge.
@@ -317,6 +378,8 @@ pub enum Outcome {
     Failed(Vec<(Option<NodeIx>, Failure)>),
     /// The bound of an edge is used up. Resuming grants it anew.
     Exhausted(EdgeIx),
+    /// These nodes could not reserve what they need, and nothing else can go on. Resuming tries again: give it another limit.
+    BudgetExceeded(Vec<(NodeIx, Shortage)>),
     /// Stopped at a safe point on request. Resuming goes on.
     Drained,
     /// Stopped for good on request.
@@ -434,6 +497,12 @@ pub enum Refused {
         /// The ids of the effects whose outcome is unknown, or "none".
         open: String,
     },
+    /// A limit for a node that the graph does not have.
+    #[error("the graph has no node `{node}` whose budget could be set; name one of its nodes")]
+    NoSuchNode {
+        /// The name that was given.
+        node: String,
+    },
     /// A value could not be written down.
     #[error(transparent)]
     Cell(#[from] CellError),
@@ -463,6 +532,7 @@ impl Refused {
             Refused::AlreadyAnswered { .. } => "SW-X204",
             Refused::Expired { .. } => "SW-X258",
             Refused::UnknownEffect { .. } => "SW-X255",
+            Refused::NoSuchNode { .. } => "SW-X279",
             Refused::Cell(error) => error.code(),
             Refused::Frame(error) => error.code(),
             Refused::Input { .. } => "SW-X205",

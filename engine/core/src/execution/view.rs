@@ -1,11 +1,13 @@
 //! A reader's view of a thread: what ran when, from the entries alone, without the state's type. For histories,
 //! pictures and tools; an execution never uses it.
 
+use super::budgets::Budgets;
 use super::types::{Entry, EntryKind};
+use crate::budget::Spending;
 use crate::failure::Failure;
 use crate::graph::{Overlay, Plan, Via};
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
-use crate::journal::{self, Body, Branched, Commit, FrameError, Record};
+use crate::journal::{self, Body, Branched, Commit, FrameError, Record, SnapshotBody};
 
 /// One thing that happened to an activation.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +47,8 @@ pub struct ThreadView {
     pub steps: Vec<StepView>,
     /// The input of each run, as a stored update.
     pub inputs: Vec<(RunId, Vec<u8>)>,
+    /// What was spent in the thread, its last run and its nodes, with the limits that hold.
+    pub spending: Vec<Spending>,
 }
 
 impl ThreadView {
@@ -56,6 +60,7 @@ impl ThreadView {
         let mut view = Self::default();
         let mut run = RunId::new("");
         let mut superstep = Superstep::default();
+        view.spending = spending(plan, entries)?;
         for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Record) {
             let Record { at_ms, body, .. } = journal::decode(&entry.bytes)?;
             match body {
@@ -78,7 +83,7 @@ impl ThreadView {
                         superstep.enter(&commit, at_ms);
                     }
                 }
-                Body::Failed { index, attempt, failure, retry, handled } => {
+                Body::Failed { index, attempt, failure, retry, handled, .. } => {
                     let step = superstep.step(entry.seq, &run, at_ms, index, attempt);
                     let retry_at_ms = retry.map(|retry| retry.at_ms);
                     view.steps.push(StepView { failure: Some(failure), retry_at_ms, handled, ..step });
@@ -156,6 +161,36 @@ impl ThreadView {
         debug_assert!(plan.edges.iter().all(|edge| edge.via != Via::Start || edge.source.is_none()));
         overlay
     }
+}
+
+/// What the entries say about budgets. A snapshot may be all that there is: at the beginning of a fork, and at level `exit`.
+fn spending(plan: &Plan, entries: &[Entry]) -> Result<Vec<Spending>, FrameError> {
+    let mut budgets = Budgets::of(plan);
+    for entry in entries {
+        if entry.kind == EntryKind::Snapshot {
+            let body: SnapshotBody = journal::decode(&entry.bytes)?;
+            budgets = Budgets::of(plan);
+            budgets.load(body.budget.map_or_else(Default::default, |image| *image));
+            continue;
+        }
+        let record: Record = journal::decode(&entry.bytes)?;
+        let change = match record.body {
+            Body::Opened(opened) => {
+                budgets.begin_run();
+                opened.budget
+            }
+            Body::Budget(change) => Some(change),
+            Body::Finished { budget, .. }
+            | Body::Failed { budget, .. }
+            | Body::Step { budget, .. }
+            | Body::Resumed { budget, .. } => budget,
+            _ => None,
+        };
+        if let Some(change) = change {
+            budgets.apply(*change);
+        }
+    }
+    Ok(budgets.spending())
 }
 
 fn take(overlay: &mut Overlay, edges: &[EdgeIx]) {

@@ -16,8 +16,8 @@ use crate::failure::Failure;
 use crate::graph::{Plan, PlanNode};
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
-    self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, Record,
-    StoredChannel, StoredPost,
+    self, Body, Branched, BudgetChange, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable,
+    Record, StoredChannel, StoredPost,
 };
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
@@ -128,6 +128,8 @@ pub(super) enum HotBody<'a> {
         failure: Option<&'a Failure>,
         #[serde(rename = "o", skip_serializing_if = "<[StoredPost]>::is_empty")]
         posts: &'a [StoredPost],
+        #[serde(rename = "b", skip_serializing_if = "Option::is_none")]
+        budget: Option<&'a BudgetChange>,
     },
     #[serde(rename = "c")]
     Committed {
@@ -151,6 +153,8 @@ pub(super) struct HotOpened<'a> {
     pub(super) table: HotTable<'a>,
     #[serde(rename = "c")]
     pub(super) commit: HotCommit<'a>,
+    #[serde(rename = "b", skip_serializing_if = "Option::is_none")]
+    pub(super) budget: Option<&'a BudgetChange>,
 }
 
 /// [`NodeTable`], borrowed.

@@ -20,6 +20,7 @@ pub use problem::{Problem, Problems};
 pub use reach::NodeSet;
 pub use render::{Format, Overlay};
 
+use crate::budget::Budget;
 use crate::ids::NodeIx;
 use crate::policy::NodePolicy;
 use crate::route::{Decision, VariantWiring, Wire};
@@ -73,6 +74,8 @@ pub struct NodeSpec {
     pub writes: Vec<String>,
     /// How often it is tried, how long it may take, how many of its activations run at once.
     pub policy: NodePolicy,
+    /// What its activations may spend in a run.
+    pub budget: Budget,
     /// Where to go on when it has failed for good; empty if that fails the run.
     pub on_error: Vec<Wire>,
 }
@@ -90,6 +93,7 @@ impl NodeSpec {
             deferred: false,
             writes: Vec::new(),
             policy: NodePolicy::default(),
+            budget: Budget::default(),
             on_error: Vec::new(),
         }
     }
@@ -149,6 +153,10 @@ pub struct Topology {
     pub start: Vec<Wire>,
     /// The joins.
     pub joins: Vec<JoinSpec>,
+    /// What a run may spend.
+    pub run_budget: Budget,
+    /// What all runs of a thread may spend.
+    pub thread_budget: Budget,
     /// Mistakes found while it was told, such as a handle of another builder.
     pub problems: Vec<Problem>,
 }
@@ -163,6 +171,8 @@ impl Topology {
             nodes: Vec::new(),
             start: Vec::new(),
             joins: Vec::new(),
+            run_budget: Budget::default(),
+            thread_budget: Budget::default(),
             problems: Vec::new(),
         }
     }

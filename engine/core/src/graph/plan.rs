@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::reach::{self, NodeSet};
 use super::{BranchSpec, Decide, FIRST_BLAMED, GateRule, JoinMode, SourceSpec, Topology};
+use crate::budget::Budget;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
 use crate::policy::NodePolicy;
 use crate::route::{VariantWiring, Wire};
@@ -126,6 +127,8 @@ pub struct PlanNode {
     pub any: bool,
     /// How often it is tried, how long it may take, how many of its activations run at once.
     pub policy: NodePolicy,
+    /// What its activations may spend in a run.
+    pub budget: Budget,
     /// The edges that are taken, in place of all others, when it has failed for good.
     pub on_error: Vec<EdgeIx>,
 }
@@ -162,6 +165,10 @@ pub struct Plan {
     pub joins: Vec<PlanJoin>,
     /// The edges taken at the start of a run.
     pub start: Vec<EdgeIx>,
+    /// What a run may spend.
+    pub run_budget: Budget,
+    /// What all runs of a thread may spend.
+    pub thread_budget: Budget,
 }
 
 impl Plan {
@@ -174,6 +181,8 @@ impl Plan {
             edges: Vec::new(),
             joins: Vec::new(),
             start: Vec::new(),
+            run_budget: topology.run_budget.clone(),
+            thread_budget: topology.thread_budget.clone(),
         };
         for spec in &topology.nodes {
             plan.nodes.push(PlanNode {
@@ -183,6 +192,7 @@ impl Plan {
                 branches: Vec::new(),
                 any: spec.any,
                 policy: spec.policy,
+                budget: spec.budget.clone(),
                 on_error: Vec::new(),
             });
         }

@@ -3,12 +3,14 @@
 //! An entry is a frame around a MessagePack map with short names. Values of users (updates, payloads, questions,
 //! answers) are stored as their own self-describing bytes inside it.
 
+mod budget;
 mod frame;
 mod post;
 mod record;
 mod snapshot;
 mod step;
 
+pub use budget::{BudgetChange, BudgetImage, CounterImage, Holder, Reservation, Settlement};
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
 pub use post::{PostImage, StoredPost};
 pub use record::{

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::budget::BudgetChange;
 use super::post::StoredPost;
 use super::step::StoredStep;
 use crate::failure::Failure;
@@ -59,6 +60,9 @@ pub enum Body {
         /// What it wants delivered once the superstep is durable.
         #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
         posts: Vec<StoredPost>,
+        /// What it says about budgets.
+        #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+        budget: Option<Box<BudgetChange>>,
     },
     /// An attempt failed.
     #[serde(rename = "e")]
@@ -78,6 +82,9 @@ pub enum Body {
         /// Whether the activation has ended by this and leads to the error handler of its node.
         #[serde(rename = "h", default, skip_serializing_if = "is_false")]
         handled: bool,
+        /// What it says about budgets.
+        #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+        budget: Option<Box<BudgetChange>>,
     },
     /// An activation asked and waits.
     #[serde(rename = "q")]
@@ -127,7 +134,13 @@ pub enum Body {
         /// The step.
         #[serde(rename = "s")]
         step: StoredStep,
+        /// What it says about budgets.
+        #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+        budget: Option<Box<BudgetChange>>,
     },
+    /// A reservation was granted, or settlements found no other record.
+    #[serde(rename = "bd")]
+    Budget(Box<BudgetChange>),
     /// Somebody said how an effect ended whose outcome was unknown.
     #[serde(rename = "l")]
     Settled {
@@ -167,6 +180,9 @@ pub enum Body {
         /// Activations that were open when the drive before ended without a word.
         #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
         crashed: Vec<Crashed>,
+        /// Limits that hold from now on, and what the drive before left open.
+        #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+        budget: Option<Box<BudgetChange>>,
     },
     /// The run was cancelled: what was open will never finish.
     #[serde(rename = "k")]
@@ -208,6 +224,9 @@ pub struct Opened {
     /// The first frontier.
     #[serde(rename = "c")]
     pub commit: Commit,
+    /// Limits that are not the graph's.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Box<BudgetChange>>,
 }
 
 /// The names behind the numbers, and the shape of the state, at the time of writing.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::budget::BudgetImage;
 use super::post::{PostImage, StoredPost};
 use super::record::{ChosenRoute, Critique, Crossing, NodeTable, StoredInterrupt};
 use super::step::StoredStep;
@@ -75,6 +76,9 @@ pub struct SnapshotBody {
     /// Where the thread comes from, if it is a fork.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What was spent and reserved.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Box<BudgetImage>>,
 }
 
 /// The entries that wrote one channel, oldest first, as closed ranges.

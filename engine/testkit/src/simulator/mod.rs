@@ -1,6 +1,7 @@
 //! One seed, one history: a random graph on a machine that crashes, with a store that is slow and an operator who
 //! interferes. Everything that happens is drawn from the seed; nothing here reads a clock.
 
+mod budgets;
 mod ledger;
 mod process;
 mod recovery;
@@ -47,6 +48,10 @@ pub struct History {
     pub unknown: usize,
     /// How many effects an operator settled.
     pub settled: usize,
+    /// How many reservations were granted.
+    pub reserved: usize,
+    /// How often a run stopped because a budget was used up.
+    pub exceeded: usize,
     /// How many prefixes of the journal were recovered in two ways and compared.
     pub prefixes: usize,
 }

@@ -140,6 +140,7 @@ impl World {
                 process.timer = Some(at_ms);
             }
             Action::StepKept(kept) => self.kept(process, *kept)?,
+            Action::Reserved(reserved) => self.reserved(process, *reserved)?,
             Action::Stop(outcome) => self.stop(process, &outcome)?,
         }
         Ok(())
@@ -240,7 +241,10 @@ impl World {
         }
         let fits = match (outcome, process.execution.status()) {
             // Questions may have been answered since.
-            (Outcome::Paused(_) | Outcome::Failed(_) | Outcome::Drained, Status::Open) => true,
+            (
+                Outcome::Paused(_) | Outcome::Failed(_) | Outcome::BudgetExceeded(_) | Outcome::Drained,
+                Status::Open,
+            ) => true,
             (Outcome::Paused(_), Status::Stopped(Outcome::Paused(_))) => true,
             (outcome, Status::Stopped(status)) => *outcome == status,
             _ => false,
@@ -288,10 +292,9 @@ impl World {
         let state: Arc<SimState> = task.state.clone().downcast().unwrap_or_default();
         let visit = Visit { node, activation, input: input(&task)?, state: &state };
         let script = self.scenario.script;
-        if matches!(next, Next::Unknown) {
-            self.note(|| format!("{activation} fails over an unknown effect"));
+        if let Next::Fails(failure) = next {
+            self.note(|| format!("{activation} cannot go on: {failure}"));
             self.forget_attempt(&task, &visit);
-            let failure = Failure::permanent("SIM-4", "simulated");
             return self.failed(process, activation, attempt, failure);
         }
         let answer = match self.questioned(&task, &visit) {
@@ -392,6 +395,7 @@ impl World {
         let reported = process.execution.handle(self.now(), event);
         reported.map_err(|refused| format!("a report is refused: {refused}"))?;
         self.ledger.covered(process.execution.last_seq());
+        self.check_purse(&process.execution)?;
         self.check_state(&process.execution)
     }
 

@@ -200,6 +200,7 @@ impl Watch {
                 self.settle(seq, index, Slot::Waiting(interrupt.clone()))?;
             }
             Body::Step { index, .. } | Body::Settled { index, .. } => self.step(*index)?,
+            Body::Budget(_) => {}
             Body::Committed { commit, .. } => {
                 if self.slots.iter().any(|slot| *slot != Slot::Finished) {
                     return Err("a commit of a superstep that is not finished".to_owned());

@@ -7,6 +7,7 @@ use statewright_engine_core::{
     TypedCell, UpdateValue,
 };
 
+use super::budgets::Purse;
 use super::ledger::Ledger;
 use super::process::Process;
 use super::steps::Outside;
@@ -95,6 +96,8 @@ pub(super) struct World {
     /// Activations that ended, with the entry that has to be acknowledged.
     pub(super) ended: Vec<(ActivationId, Seq)>,
     pub(super) outside: Outside,
+    /// What was really spent.
+    pub(super) purse: Purse,
     pub(super) expected: Vec<Reference>,
     pub(super) history: History,
     pub(super) trace: Option<Vec<String>>,
@@ -140,6 +143,7 @@ impl World {
             done: HashSet::new(),
             ended: Vec::new(),
             outside: Outside::default(),
+            purse: Purse::default(),
             expected: Vec::new(),
             history: History { seed, ..History::default() },
             trace: traced.then(Vec::new),
@@ -207,6 +211,7 @@ impl World {
             recovery::recover(&self.scenario.plan, self.options, &self.disk, chosen)?
         };
         self.check_state(&execution)?;
+        self.check_purse(&execution)?;
         Ok(Process::new(execution))
     }
 
@@ -264,6 +269,11 @@ impl World {
                         self.answer(process, question)?;
                     }
                 }
+                self.take_up(process)?;
+            }
+            Status::Stopped(Outcome::BudgetExceeded(short)) => {
+                let short: Vec<_> = short.into_iter().map(|(_, shortage)| shortage).collect();
+                self.raise(&mut process.execution, &short)?;
                 self.take_up(process)?;
             }
             Status::Stopped(Outcome::Exhausted(edge)) => {
@@ -357,7 +367,10 @@ impl World {
         }
         self.note(|| "resume".to_owned());
         let seq = process.execution.last_seq() + 1;
-        let granted = matches!(process.execution.status(), Status::Stopped(Outcome::Failed(_)));
+        let granted = matches!(
+            process.execution.status(),
+            Status::Stopped(Outcome::Failed(_) | Outcome::BudgetExceeded(_))
+        );
         let resumed = process.execution.handle(self.now(), Event::Resume);
         resumed.map_err(|refused| format!("the resume is refused: {refused}"))?;
         if granted {
@@ -382,6 +395,7 @@ impl World {
 
     /// The state must be the one that the reference has at this superstep.
     pub(super) fn check_state(&self, execution: &Execution) -> Result<(), String> {
+        self.check_limits(execution)?;
         if !execution.is_sound() || execution.run().is_none() {
             return Ok(());
         }
