@@ -37,9 +37,9 @@ pub mod nodes {
 pub mod prelude {
     pub use crate::App;
     pub use statewright_engine_runtime::{
-        Command, Ctx, Durability, Gate, GateEdges, Graph, MemoryCheckpointer, Node, NodeError, NodeFailure,
-        NodeHandle, NodePolicy, Outcome, Problems, RetryPolicy, Route, RunEvent, Runner, State, StateGraph,
-        To, Update, Verdict,
+        Budget, Command, Ctx, Durability, Gate, GateEdges, Graph, MemoryCheckpointer, Node, NodeError,
+        NodeFailure, NodeHandle, NodePolicy, Outcome, Problems, RetryPolicy, Route, RunEvent, Runner, State,
+        StateGraph, To, Update, Verdict,
     };
     #[cfg(feature = "postgres")]
     pub use statewright_engine_sql::{PostgresOptions, PostgresStore};
@@ -69,6 +69,9 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/effects.md")]
     struct Effects;
+
+    #[doc = include_str!("../docs/guides/budgets.md")]
+    struct Budgets;
 
     #[doc = include_str!("../docs/guides/interrupts.md")]
     struct Interrupts;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use statewright_engine_runtime::{
-    Checkpointer, Durability, Events, Graph, Interrupt, Outcome, Plan, Problems, RunControl, RunError, RunId,
-    Runner, Status, ThreadId,
+    Budget, Checkpointer, Durability, Events, Graph, Interrupt, Outcome, Plan, Problems, RunControl,
+    RunError, RunId, Runner, Status, ThreadId,
 };
 use statewright_graphs::{Pipeline, Report, Services};
 
@@ -41,6 +41,8 @@ pub(crate) struct Job {
     pub(crate) thread: ThreadId,
     pub(crate) durability: Durability,
     pub(crate) intent: Intent,
+    /// What the run may spend, where that is not what the graph says.
+    pub(crate) budget: Budget,
 }
 
 #[derive(Clone, Debug)]
@@ -124,6 +126,9 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
             Intent::Answer { id, value } => runner.answer(job.thread, id, &value),
             Intent::Cancel => runner.cancel(job.thread),
         };
+        if !job.budget.limits().is_empty() {
+            run = run.run_budget(job.budget);
+        }
         let (events, control) = (run.events(), run.control());
         let end = async move {
             let report = run.await?;

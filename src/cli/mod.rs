@@ -17,6 +17,7 @@ mod runs;
 mod session;
 mod show;
 mod signals;
+mod spending;
 mod standing;
 mod trace;
 mod watch;

@@ -70,7 +70,8 @@ pub(crate) async fn run(shell: &Shell<'_>, args: RunArgs) -> Result<Exit, CliErr
     };
     // Before the first step: a run that nobody can find would be lost.
     store.record_run(row.clone()).await?;
-    let job = Job { thread, durability, intent: Intent::Start { run, question } };
+    let job =
+        Job { thread, durability, intent: Intent::Start { run, question }, budget: args.drive.budget() };
     go(shell, Prepared { store, graph: opened, equipment, row, job, began }, &args.drive).await
 }
 
@@ -109,7 +110,7 @@ async fn again(
     let model = session::model(shell, services.model.as_deref())?;
     let equipment = session::equip(model, services.docs).await?;
     let graph = graph.open(&equipment.services)?;
-    let job = Job { thread: row.thread.clone(), durability, intent };
+    let job = Job { thread: row.thread.clone(), durability, intent, budget: args.budget() };
     go(shell, Prepared { store, graph, equipment, row, job, began }, args).await
 }
 

@@ -96,7 +96,12 @@ pub(crate) async fn cancel(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, Cli
 
 /// Nobody drives it: this process takes it and records the end.
 async fn cancel_idle(store: &SqlStore, graph: &dyn OpenGraph, row: &RunRow) -> Result<String, CliError> {
-    let job = Job { thread: row.thread.clone(), durability: Durability::Power, intent: Intent::Cancel };
+    let job = Job {
+        thread: row.thread.clone(),
+        durability: Durability::Power,
+        intent: Intent::Cancel,
+        budget: Default::default(),
+    };
     let ended = graph.drive(Arc::new(store.clone()), job).end.await?;
     let word = standing::word(&ended.outcome);
     if ended.outcome == Outcome::Cancelled {

@@ -13,7 +13,7 @@ use super::args::OneRun;
 use super::drive::Stop;
 use super::live::View;
 use super::output::{Failed, human, shortened};
-use super::{Exit, Shell, home, session, standing};
+use super::{Exit, Shell, home, session, spending, standing};
 use crate::error::CliError;
 
 /// Everything about a drive that is worth showing.
@@ -245,6 +245,7 @@ pub(crate) async fn show(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, CliEr
             "steps": steps.iter().map(|step| step_json(graph.plan(), step)).collect::<Vec<_>>(),
             "interrupts": interrupts.iter().map(|i| standing::interrupt(graph.plan(), i)).collect::<Vec<_>>(),
             "resume": resume_hint(shell, &word, &row.run),
+            "spending": if is_current { spending::json(&view.spending) } else { json!([]) },
         });
         if let Some(report) = report {
             merge(&mut object, report);
@@ -258,6 +259,9 @@ pub(crate) async fn show(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, CliEr
     out.line(&format!("{} {}\n", out.dim("question"), shortened(&row.label, 200)));
     let rows: Vec<Vec<String>> = steps.iter().map(|step| step_row(graph.plan(), step)).collect();
     out.table(&["step", "node", "attempt", "time", "took", "failed"], &rows);
+    if is_current {
+        spending::table(out, &view.spending);
+    }
     match report.filter(|report| !report.answer.is_empty()) {
         Some(report) => {
             out.line(&format!("\n{}\n", report.answer.trim()));

@@ -40,6 +40,12 @@ impl Budget {
     }
 }
 
+impl From<Budget> for Amounts {
+    fn from(budget: Budget) -> Self {
+        budget.0
+    }
+}
+
 /// Where something is counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Scope {

@@ -43,8 +43,8 @@ pub use channel::{Appendable, Channel, Reducer, Summable, Unionable, Write, upse
 pub use command::{Command, IntoCommand};
 pub use execution::{
     Action, Answer, Asking, Entry, EntryKind, Event, Execution, Interrupt, Journaling, Limits, Notice,
-    Observe, Options, Outcome, RecoverError, Recovery, Refused, Reserved, Status, StepKept, StepView, Task,
-    ThreadView, Wish, panic_text,
+    Observe, Options, Outcome, RecoverError, Recovery, Refused, Reserved, Spent, Status, StepKept, StepView,
+    Task, ThreadView, Wish, panic_text,
 };
 pub use failure::{Failure, FailureKind, NodeFailure};
 pub use graph::{Plan, Problem, Problems, Topology};

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use statewright_engine_core::{Amounts, Budget, Event, LimitChange, Scope, State, StoredStep, Wish};
+use statewright_engine_core::{Amounts, Budget, Event, LimitChange, Scope, Spent, State, StoredStep, Wish};
 
 use crate::builder::{NodeHandle, StateGraph};
 use crate::context::{Activation, Ctx};
@@ -56,7 +56,7 @@ impl<S: State> Run<S> {
     }
 
     fn limited(mut self, scope: Scope, budget: Budget) -> Self {
-        self.limits.push(LimitChange { scope, limits: budget.limits().clone() });
+        self.limits.push(LimitChange { scope, limits: budget.into() });
         self
     }
 }
@@ -117,8 +117,8 @@ pub(crate) async fn reserve(
     let nothing = amounts.keys().map(|unit| (unit.clone(), 0)).collect();
     let mut grant = Grant { activation, number, nothing, granted: false, settled: false };
     let Activation { id, attempt, run, .. } = grant.activation.as_ref();
-    let wish = Wish { number, amounts, of_step, begins };
-    let reply = run.mailbox.send(Event::Reserve { activation: *id, attempt: *attempt, wish });
+    let wish = Wish { activation: *id, attempt: *attempt, number, amounts, of_step, begins };
+    let reply = run.mailbox.send(Event::Reserve(wish));
     match reply.await {
         Ok(None) => {
             grant.granted = true;
@@ -186,12 +186,8 @@ impl Grant {
     fn send(&self, spent: Option<Amounts>) {
         let Activation { id, attempt, run, .. } = self.activation.as_ref();
         // Nobody waits for a reply.
-        drop(run.mailbox.send(Event::Spent {
-            activation: *id,
-            attempt: *attempt,
-            number: self.number,
-            spent,
-        }));
+        let spent = Spent { activation: *id, attempt: *attempt, number: self.number, spent };
+        drop(run.mailbox.send(Event::Spent(spent)));
     }
 }
 

@@ -259,7 +259,7 @@ impl<S: State> Driver<S> {
 
     fn event(&mut self, ended: Ended) -> Result<Event, RunError> {
         let Ended { activation, end } = ended;
-        for settlement in self.steps.settlements() {
+        for settlement in self.steps.settlements(activation.id) {
             let now = self.now();
             self.execution.handle(now, settlement)?;
         }

@@ -64,23 +64,24 @@ impl StepWaiters {
             Event::Stepped { activation, attempt, step } => {
                 self.waiting.insert((*activation, *attempt, step.name.clone()), reply);
             }
-            Event::Reserve { activation, attempt, wish } => {
-                self.claims.insert((*activation, *attempt, wish.number), reply);
+            Event::Reserve(wish) => {
+                self.claims.insert((wish.activation, wish.attempt, wish.number), reply);
             }
             _ => {}
         }
         Some(event)
     }
 
-    /// What nodes said that they spent: it counts before the end of whoever said so.
-    pub(crate) fn settlements(&mut self) -> Vec<Event> {
+    /// What an execution that has ended said that it spent: it counts before that end. What others left keeps its turn, so
+    /// that nobody settles before it has reserved.
+    pub(crate) fn settlements(&mut self, of: ActivationId) -> Vec<Event> {
         self.fetch();
         if self.letters.is_empty() {
             return Vec::new();
         }
         let letters = std::mem::take(&mut self.letters).into_iter();
         let (settlements, others): (VecDeque<_>, VecDeque<_>) =
-            letters.partition(|(event, _)| matches!(event, Event::Spent { .. }));
+            letters.partition(|(event, _)| matches!(event, Event::Spent(spent) if spent.activation == of));
         self.letters = others;
         settlements.into_iter().map(|(event, _)| event).collect()
     }

@@ -19,6 +19,6 @@ pub use postgres::PostgresServer;
 pub use reference::{End, Reference};
 pub use rng::{Rng, digest, mix};
 pub use scenario::{Scenario, SimPolicy};
-pub use script::{Carried, Script, ScriptedStep, Visit};
+pub use script::{Carried, Cost, Script, ScriptedStep, Visit};
 pub use simulator::{History, Violation, simulate};
 pub use state::{Row, SimState, SimStateUpdate};

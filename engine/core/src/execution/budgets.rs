@@ -177,8 +177,10 @@ impl Budgets {
         self.open.insert(reservation.holder.clone(), reservation);
     }
 
-    /// Settles what somebody holds: units that are not named are spent in full, and all of them if nobody reported.
+    /// Settles what somebody holds: units that are not named are spent in full, and all of them if nobody reported. A claim
+    /// that waits is withdrawn.
     pub(super) fn settle(&mut self, holder: &Holder, spent: Option<Amounts>) -> Option<Settlement> {
+        self.waiting.retain(|claim| claim.reservation.holder != *holder);
         let mut amounts = self.open.get(holder)?.amounts.clone();
         let estimated = spent.is_none();
         amounts.extend(spent.unwrap_or_default());

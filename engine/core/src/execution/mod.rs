@@ -28,6 +28,7 @@ mod gates;
 mod handlers;
 mod joins;
 mod lanes;
+mod options;
 mod outbox;
 mod recover;
 mod replay;
@@ -45,9 +46,10 @@ use std::sync::Arc;
 
 pub use advance::panic_text;
 pub use recover::{RecoverError, Recovery};
+pub use reserve::{Reserved, Spent, Wish};
 pub use types::{
     Action, Answer, Asking, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
-    Outcome, Refused, Reserved, Status, StepKept, Task, Wish,
+    Outcome, Refused, Status, StepKept, Task,
 };
 pub use view::{StepView, ThreadView};
 
@@ -223,10 +225,8 @@ impl Execution {
                 self.answer_rejected(now_ms, activation, attempt, &name, reason)
             }
             Event::Stepped { activation, attempt, step } => self.stepped(now_ms, activation, attempt, step),
-            Event::Reserve { activation, attempt, wish } => self.reserve(now_ms, activation, attempt, wish),
-            Event::Spent { activation, attempt, number, spent } => {
-                self.spent(now_ms, activation, attempt, number, spent)
-            }
+            Event::Reserve(wish) => self.reserve(now_ms, wish),
+            Event::Spent(spent) => self.spent(now_ms, spent),
             Event::Limit(change) => self.limit(change),
             Event::Posted { activation, attempt, items } => self.posted(now_ms, activation, attempt, items),
             Event::Delivered { id, delivered } => self.delivered(now_ms, &id, delivered),

@@ -8,7 +8,7 @@ use super::slot::{Progress, Slot};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, NodeIx, Seq};
-use crate::journal::{Body, BudgetChange, ChosenRoute, Commit, Crashed, Opened};
+use crate::journal::{Body, BudgetChange, ChosenRoute, Commit, Crashed, Opened, StoredStep};
 use crate::route::{Decision, Payloads};
 
 impl Execution {
@@ -28,18 +28,7 @@ impl Execution {
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Failed { index, attempt, failure, retry, handled, budget } => {
-                let slot = self.slot_mut(seq, index)?;
-                countable(seq, u64::from(attempt) << 32)?;
-                countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
-                slot.attempts = attempt;
-                slot.fail(failure, retry, handled);
-                if let Some(shortage) = budget.as_ref().and_then(|change| change.short.clone()) {
-                    self.budgets.fall_short(index, shortage);
-                }
-                self.replay_budget(budget);
-                Ok(())
-            }
+            Body::Failed { .. } => self.replay_failed(seq, body),
             Body::Asked { index, attempt, interrupt } => {
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
@@ -61,19 +50,12 @@ impl Execution {
             Body::AnswerRejected { attempt, interrupt, reason } => {
                 self.replay_rejected(seq, attempt, &interrupt, &reason)
             }
-            Body::Step { index, step, budget, .. } => {
-                self.slot_mut(seq, index)?.steps.keep(step, seq);
-                self.replay_budget(budget);
-                Ok(())
-            }
+            Body::Step { index, step, budget, .. } => self.replay_step(seq, index, step, budget),
             Body::Budget(change) => {
                 self.budgets.apply(*change);
                 Ok(())
             }
-            Body::Settled { index, step } => {
-                self.slot_mut(seq, index)?.steps.keep(step, seq);
-                Ok(())
-            }
+            Body::Settled { index, step } => self.replay_step(seq, index, step, None),
             Body::Delivered { id } => {
                 self.outbox.retain(|pending| pending.post.id != id);
                 Ok(())
@@ -96,6 +78,32 @@ impl Execution {
                 Ok(())
             }
         }
+    }
+
+    fn replay_failed(&mut self, seq: Seq, body: Body) -> Result<(), RecoverError> {
+        let Body::Failed { index, attempt, failure, retry, handled, budget } = body else { return Ok(()) };
+        let slot = self.slot_mut(seq, index)?;
+        countable(seq, u64::from(attempt) << 32)?;
+        countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
+        slot.attempts = attempt;
+        slot.fail(failure, retry, handled);
+        if let Some(shortage) = budget.as_ref().and_then(|change| change.short.clone()) {
+            self.budgets.fall_short(index, shortage);
+        }
+        self.replay_budget(budget);
+        Ok(())
+    }
+
+    fn replay_step(
+        &mut self,
+        seq: Seq,
+        index: u32,
+        step: StoredStep,
+        budget: Option<Box<BudgetChange>>,
+    ) -> Result<(), RecoverError> {
+        self.slot_mut(seq, index)?.steps.keep(step, seq);
+        self.replay_budget(budget);
+        Ok(())
     }
 
     fn replay_budget(&mut self, change: Option<Box<BudgetChange>>) {

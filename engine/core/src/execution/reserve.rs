@@ -2,7 +2,7 @@
 //! written down. The numbers are in [`super::budgets`].
 
 use super::budgets::Claim;
-use super::types::{Notice, Refused, Reserved, Wish};
+use super::types::{Notice, Refused};
 use super::{Execution, Gated, Progress};
 use crate::budget::{
     Amounts, BudgetEvent, LimitChange, Scope, Shortage, Spending, UNIT_BYTES_MAX, UNITS_MAX,
@@ -10,10 +10,53 @@ use crate::budget::{
 };
 use crate::failure::Failure;
 use crate::ids::{ActivationId, NodeIx};
-use crate::journal::{Body, BudgetChange, Holder, Reservation, Settlement};
+use crate::journal::{Body, BudgetChange, Holder, Reservation, Settlement, StoredStep};
 
 /// The code of a refused reservation.
 const EXCEEDED: &str = "SW-X276";
+
+/// What a running node wants to spend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The activation.
+    pub activation: ActivationId,
+    /// The attempt that the driver was told to run.
+    pub attempt: u32,
+    /// Counts the reservations of one execution, from 1.
+    pub number: u32,
+    /// The ceiling, by unit.
+    pub amounts: Amounts,
+    /// Whether it belongs to a step, and is settled when that ends.
+    pub of_step: bool,
+    /// The effect that begins once this is granted: both are one record.
+    pub begins: Option<StoredStep>,
+}
+
+/// What a reservation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// The activation.
+    pub activation: ActivationId,
+    /// The attempt that the driver was told to run.
+    pub attempt: u32,
+    /// The number of the reservation.
+    pub number: u32,
+    /// What was spent; units that are not named in full. Nothing if that is not known: then the ceiling counts.
+    pub spent: Option<Amounts>,
+}
+
+/// A reservation is granted and as durable as the thread's level promises, or refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// The activation.
+    pub activation: ActivationId,
+    /// The attempt that wanted it.
+    pub attempt: u32,
+    /// Its number.
+    pub number: u32,
+    /// Why it is refused, if it is.
+    pub refused: Option<Failure>,
+}
 
 impl Execution {
     /// What was spent and reserved, and the limits, by scope and unit.
@@ -34,19 +77,13 @@ impl Execution {
     }
 
     /// A running activation wants to spend.
-    pub(super) fn reserve(
-        &mut self,
-        now_ms: u64,
-        activation: ActivationId,
-        attempt: u32,
-        wish: Wish,
-    ) -> Result<(), Refused> {
+    pub(super) fn reserve(&mut self, now_ms: u64, wish: Wish) -> Result<(), Refused> {
+        let Wish { activation, attempt, number, amounts, of_step, begins } = wish;
         if !self.is_running(activation, attempt) {
             return Ok(());
         }
         let node = self.plan.node_name(self.slots[activation.index as usize].node).to_owned();
-        let holder = Holder { by: activation.to_string(), attempt, number: wish.number };
-        let Wish { amounts, of_step, begins, .. } = wish;
+        let holder = Holder { by: activation.to_string(), attempt, number };
         let reservation = Reservation { holder, node: vec![node], amounts, of_step };
         self.claim(now_ms, Claim { activation, reservation, begins })
     }
@@ -114,14 +151,8 @@ impl Execution {
     }
 
     /// A running activation says what a reservation came to; nothing if it does not know.
-    pub(super) fn spent(
-        &mut self,
-        now_ms: u64,
-        activation: ActivationId,
-        attempt: u32,
-        number: u32,
-        spent: Option<Amounts>,
-    ) -> Result<(), Refused> {
+    pub(super) fn spent(&mut self, now_ms: u64, spent: Spent) -> Result<(), Refused> {
+        let Spent { activation, attempt, number, spent } = spent;
         if !self.is_running(activation, attempt) {
             return Ok(());
         }
@@ -130,8 +161,8 @@ impl Execution {
             if self.budgets.can_count(&spent) { spent } else { Amounts::new() }
         });
         let holder = Holder { by: activation.to_string(), attempt, number };
-        let Some(settlement) = self.budgets.settle(&holder, spent) else { return Ok(()) };
-        self.tell_settled(activation, vec![settlement]);
+        let settlement = self.budgets.settle(&holder, spent);
+        self.tell_settled(activation, settlement);
         self.decide_claims(now_ms)
     }
 
@@ -172,7 +203,7 @@ impl Execution {
         self.gate(Gated::Reserved(Box::new(Reserved { activation, attempt, number, refused })));
     }
 
-    fn tell_settled(&mut self, activation: ActivationId, settled: Vec<Settlement>) {
+    fn tell_settled(&mut self, activation: ActivationId, settled: impl IntoIterator<Item = Settlement>) {
         for Settlement { spent, estimated, .. } in settled {
             self.tell(activation, BudgetEvent::Settled { spent, estimated });
         }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::budget::{Amounts, BudgetEvent, LimitChange, Shortage};
+pub use super::options::{Journaling, Observe, Options};
+use super::reserve::{Reserved, Spent, Wish};
+use crate::budget::{BudgetEvent, LimitChange, Shortage};
 use crate::cell::{CellError, Snapshot, UpdateValue};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
@@ -81,25 +83,9 @@ pub enum Event {
         step: StoredStep,
     },
     /// A running node wants to spend. It waits for [`Action::Reserved`].
-    Reserve {
-        /// The activation.
-        activation: ActivationId,
-        /// The attempt that the driver was told to run.
-        attempt: u32,
-        /// What it wants.
-        wish: Wish,
-    },
+    Reserve(Wish),
     /// A running node says what a reservation came to.
-    Spent {
-        /// The activation.
-        activation: ActivationId,
-        /// The attempt that the driver was told to run.
-        attempt: u32,
-        /// The number of the reservation.
-        number: u32,
-        /// What was spent; units that are not named in full. Nothing if that is not known: then the ceiling counts.
-        spent: Option<Amounts>,
-    },
+    Spent(Spent),
     /// Other limits than those of the graph, from the start or the resume on that follows.
     Limit(LimitChange),
     /// A running node posted items; reported before its end. Each is a kind and a payload in MessagePack.
@@ -248,32 +234,6 @@ pub struct StepKept {
     pub refused: Option<Failure>,
 }
 
-/// What a node wants to spend.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
-    /// Counts the reservations of one execution, from 1.
-    pub number: u32,
-    /// The ceiling, by unit.
-    pub amounts: Amounts,
-    /// Whether it belongs to a step, and is settled when that ends.
-    pub of_step: bool,
-    /// The effect that begins once this is granted: both are one record.
-    pub begins: Option<StoredStep>,
-}
-
-/// A reservation is granted and as durable as the thread's level promises, or refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reserved {
-    /// The activation.
-    pub activation: ActivationId,
-    /// The attempt that wanted it.
-    pub attempt: u32,
-    /// Its number.
-    pub number: u32,
-    /// Why it is refused, if it is.
-    pub refused: Option<Failure>,
-}
-
 /// An open question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interrupt {
@@ -395,41 +355,6 @@ pub enum Status {
     Open,
     /// The last drive ended like this.
     Stopped(Outcome),
-}
-
-/// How much is written down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Journaling {
-    /// Nothing.
-    Off,
-    /// Each finished activation, before anything that depends on it.
-    #[default]
-    Each,
-    /// Only where the drive ended.
-    AtEnd,
-}
-
-/// How an execution behaves.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// How much is written down.
-    pub journaling: Journaling,
-    /// What is refused.
-    pub limits: Limits,
-    /// What is told to whoever watches.
-    pub observe: Observe,
-}
-
-/// What is told to whoever watches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Observe {
-    /// Nothing: nobody watches.
-    Nothing,
-    /// Progress without values.
-    #[default]
-    Progress,
-    /// Progress with the updates as they are stored.
-    Updates,
 }
 
 /// Bounds. Nothing in the engine is without one.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed helper fails its test")]
 
 mod bounds;
+mod budgets;
 mod control;
 mod effects;
 mod events;

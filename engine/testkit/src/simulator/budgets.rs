@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use statewright_engine_core::{
-    Amounts, Event, Execution, Failure, Journaling, LimitChange, Reserved, Scope, Shortage, Spending,
+    Amounts, Event, Execution, Failure, Journaling, LimitChange, Reserved, Scope, Shortage, Spending, Spent,
     StoredStep, Wish,
 };
 
@@ -78,9 +78,9 @@ impl World {
         let number = running.claims.count;
         running.claims.wish = Some((number, begins.is_some()));
         let (activation, attempt) = (running.task.activation, running.task.attempt);
-        let wish = Wish { number, amounts: cost.ceiling(), of_step: !cost.bare, begins };
+        let wish = Wish { activation, attempt, number, amounts: cost.ceiling(), of_step: !cost.bare, begins };
         self.note(|| format!("{activation} wants {:?} (claim {number})", wish.amounts));
-        self.report(process, Event::Reserve { activation, attempt, wish })?;
+        self.report(process, Event::Reserve(wish))?;
         Ok(false)
     }
 
@@ -136,7 +136,7 @@ impl World {
         }
         let spent = self.rng.chance(850).then_some(spent);
         self.note(|| format!("claim {number} of {activation} comes to {spent:?}"));
-        self.report(process, Event::Spent { activation, attempt, number, spent })
+        self.report(process, Event::Spent(Spent { activation, attempt, number, spent }))
     }
 
     /// An execution ends: it says what it held came to.
@@ -145,7 +145,7 @@ impl World {
         let (activation, attempt) = (task.activation, task.attempt);
         for (number, spent) in std::mem::take(&mut process.running[index].claims.held) {
             self.note(|| format!("claim {number} of {activation} comes to {spent:?} in the end"));
-            self.report(process, Event::Spent { activation, attempt, number, spent: Some(spent) })?;
+            self.report(process, Event::Spent(Spent { activation, attempt, number, spent: Some(spent) }))?;
         }
         Ok(Next::End)
     }
