@@ -49,7 +49,7 @@ pub(crate) fn outcome(shell: &Shell<'_>, shown: &Shown<'_>, view: &View<'_>) -> 
         Outcome::Finished => finished(shell, shown, &ended.report, view.shown()),
         Outcome::Paused(questions) => paused(shell, shown, questions),
         Outcome::Exhausted(_) | Outcome::BudgetExceeded(_) | Outcome::Drained => {
-            resumable(shell, shown.row, &ended.words)
+            resumable(shell, shown.row, &ended.words);
         }
         Outcome::Cancelled | Outcome::Failed(_) => {
             shell.out.line(&format!("run {}: {}", shown.row.run, ended.words));

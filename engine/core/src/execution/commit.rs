@@ -59,7 +59,7 @@ impl Execution {
             return Ok(commits);
         }
         let slot = &self.slots[index as usize];
-        let posts = slot.posts.as_slice();
+        let posts = slot.extra().posts.as_slice();
         let Progress::Finished { decision, .. } = &slot.progress else {
             return Ok(false);
         };

@@ -59,7 +59,7 @@ impl Execution {
             let Some(slot) = self.slots.get_mut(crash.index as usize) else { continue };
             match &crash.failure {
                 Some(failure) => slot.fail(failure.clone(), None, crash.handled),
-                None => slot.tries.get_or_insert_default().crashes = crash.count,
+                None => slot.extra_mut().tries.get_or_insert_default().crashes = crash.count,
             }
         }
         self.count_unsettled();

@@ -45,8 +45,10 @@ impl Execution {
         };
         for slot in &mut self.slots {
             // What went wrong there did not go wrong here, and what began there did not begin here.
-            slot.tries = None;
-            slot.steps.hold();
+            if let Some(extra) = &mut slot.extra {
+                extra.tries = None;
+                extra.steps.hold();
+            }
             if let Progress::Finished { seq, .. } = &mut slot.progress {
                 *seq = 0;
             }

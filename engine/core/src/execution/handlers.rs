@@ -9,7 +9,7 @@ use serde_bytes::{ByteBuf, Bytes};
 use super::advance::{self, Counters, panic_text};
 use super::slot::{Progress, Slot};
 use super::types::{Asking, EntryKind, Journaling, Notice, Observe, Outcome, Refused, Status};
-use super::writer::{self, HotBody, HotCommit, HotOpened, HotTable};
+use super::writer::{self, HotBody, HotCommit, HotOpened};
 use super::{Execution, Gated};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
@@ -55,7 +55,7 @@ impl Execution {
         if self.journals() {
             let budget = budget.as_deref();
             let commit = HotCommit::new(superstep, &self.advance);
-            let table = HotTable::new(&self.plan);
+            let table = self.plan.table.as_ref();
             let input = Bytes::new(&bytes);
             let body = HotBody::Opened(HotOpened { run: &run, input, table, commit, budget });
             let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
@@ -133,7 +133,7 @@ impl Execution {
                 // Somebody wants it tried again: with everything that its policy allows.
                 Progress::Failed(_) if !keeps_failed => {
                     slot.progress = Progress::Ready;
-                    slot.tries = None;
+                    slot.grant_anew();
                 }
                 _ => {}
             }
@@ -168,7 +168,7 @@ impl Execution {
         let index = activation.index as usize;
         self.end_reservations(activation);
         self.slots[index].progress = Progress::Finished { update, decision, seq };
-        self.slots[index].steps.clear();
+        self.slots[index].drop_steps();
         self.leave_running(activation.index);
         let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
         let committed = complete.then(|| self.try_commit());

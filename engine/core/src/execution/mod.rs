@@ -275,7 +275,7 @@ impl Execution {
                     critique: slot.critique.clone(),
                     state: self.cell.snapshot(),
                     answers: slot.answers_for_task(),
-                    steps: slot.steps.for_task(),
+                    steps: slot.extra().steps.for_task(),
                 })
             }
         }

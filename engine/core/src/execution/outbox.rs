@@ -58,15 +58,17 @@ impl Execution {
             kind,
             payload: payload.into(),
         };
-        self.slots[activation.index as usize].posts = items.into_iter().enumerate().map(post).collect();
+        self.slots[activation.index as usize].extra_mut().posts =
+            items.into_iter().enumerate().map(post).collect();
         Ok(())
     }
 
     /// The items of the superstep that was just committed wait for delivery from now on.
     pub(super) fn collect_posts(&mut self) {
-        for slot in self.slots.iter_mut().filter(|slot| !slot.posts.is_empty()) {
+        for slot in &mut self.slots {
+            let Some(extra) = slot.extra.as_mut().filter(|extra| !extra.posts.is_empty()) else { continue };
             let seq = if let Progress::Finished { seq, .. } = slot.progress { seq } else { 0 };
-            let numbered = slot.posts.drain(..).zip(0..);
+            let numbered = extra.posts.drain(..).zip(0..);
             self.outbox.extend(numbered.map(|(post, place)| Pending {
                 post: Arc::new(post),
                 held: (seq, place),

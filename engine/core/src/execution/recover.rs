@@ -7,9 +7,9 @@ use serde_bytes::ByteBuf;
 use super::advance::Counters;
 use super::gates::Gates;
 use super::joins::Joins;
-use super::slot::{BackOff, Progress, Question, Slot};
+use super::slot::{BackOff, Extra, Progress, Question, Slot};
 use super::types::{Entry, EntryKind, Options};
-use super::{Execution, outbox, steps, writer};
+use super::{Execution, outbox, steps};
 use crate::cell::{CellError, StateCell, UpdateValue};
 use crate::failure::Failure;
 use crate::graph::Plan;
@@ -201,7 +201,7 @@ fn same_graph(plan: &Plan, stored: Fingerprint, table: Option<&NodeTable>) -> Re
     }
     let (graph, differences) = match table {
         None => (plan.name.to_string(), "a record in the middle of it has another fingerprint".to_owned()),
-        Some(table) => (table.graph.clone(), differences(table, &writer::node_table(plan))),
+        Some(table) => (table.graph.clone(), differences(table, &plan.table)),
     };
     Err(RecoverError::OtherGraph { graph, stored, present: plan.fingerprint, differences })
 }
@@ -345,8 +345,8 @@ impl Execution {
             countable(at, tries.waited_ms.max(u64::from(counted) << 32))?;
         }
         let SlotImage { node, critique, attempts, answers, tries, .. } = image;
-        let tries = tries.map(Box::new);
-        Ok(Slot { node, input, critique, attempts, progress, answers, steps, posts, tries, waited: None })
+        let extra = Some(Box::new(Extra { answers, steps, posts, tries, waited: None }));
+        Ok(Slot { node, input, critique, attempts, progress, extra })
     }
 
     fn pass_snapshot(&mut self, entry: &Entry) -> Result<(), RecoverError> {

@@ -22,8 +22,10 @@ impl Execution {
                 let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
                 let slot = self.slot_mut(seq, index)?;
                 slot.attempts = attempt;
-                slot.steps.clear();
-                slot.posts = posts;
+                slot.drop_steps();
+                if !posts.is_empty() {
+                    slot.extra_mut().posts = posts;
+                }
                 slot.progress =
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
@@ -101,7 +103,7 @@ impl Execution {
         step: StoredStep,
         budget: Option<Box<BudgetChange>>,
     ) -> Result<(), RecoverError> {
-        self.slot_mut(seq, index)?.steps.keep(step, seq);
+        self.slot_mut(seq, index)?.extra_mut().steps.keep(step, seq);
         self.replay_budget(budget);
         Ok(())
     }
@@ -139,7 +141,7 @@ impl Execution {
     ) -> Result<(), RecoverError> {
         countable(seq, u64::from(attempt) << 32)?;
         for slot in &mut self.slots {
-            let answered = slot.answers.iter().find(|(asked, _)| asked.id == interrupt);
+            let answered = slot.extra().answers.iter().find(|(asked, _)| asked.id == interrupt);
             if let Some(name) = answered.map(|(asked, _)| asked.name.clone()) {
                 slot.attempts = attempt;
                 slot.reject_answer(&name, reason);

@@ -1,5 +1,6 @@
 //! One activation of the present superstep.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
@@ -59,7 +60,6 @@ impl Progress {
 }
 
 /// An activation with everything needed to run it, again if need be.
-#[derive(Debug)]
 pub(super) struct Slot {
     pub(super) node: NodeIx,
     pub(super) input: Payload,
@@ -67,29 +67,71 @@ pub(super) struct Slot {
     pub(super) critique: Option<Arc<Critique>>,
     pub(super) attempts: u32,
     pub(super) progress: Progress,
+    /// What most activations never have, apart, so that a superstep of thousands is small.
+    pub(super) extra: Option<Box<Extra>>,
+}
+
+/// What came up while an activation was executed.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
     pub(super) answers: Vec<(StoredInterrupt, ByteBuf)>,
     pub(super) steps: Steps,
     /// What it posted, until the superstep is committed.
     pub(super) posts: Vec<StoredPost>,
     /// Absent until something goes wrong.
-    pub(super) tries: Option<Box<Tries>>,
+    pub(super) tries: Option<Tries>,
     /// The wait that is over although no record says so yet.
     pub(super) waited: Option<Box<BackOff>>,
 }
 
+static NOTHING: Extra =
+    Extra { answers: Vec::new(), steps: Steps::NONE, posts: Vec::new(), tries: None, waited: None };
+
+/// Having nothing apart and having nothing at all is the same.
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("node", &self.node)
+            .field("input", &self.input)
+            .field("critique", &self.critique)
+            .field("attempts", &self.attempts)
+            .field("progress", &self.progress)
+            .field("extra", self.extra())
+            .finish()
+    }
+}
+
 impl Slot {
     pub(super) fn new(node: NodeIx, input: Payload) -> Self {
-        Self {
-            node,
-            input,
-            critique: None,
-            attempts: 0,
-            progress: Progress::Ready,
-            answers: Vec::new(),
-            steps: Steps::default(),
-            posts: Vec::new(),
-            tries: None,
-            waited: None,
+        Self { node, input, critique: None, attempts: 0, progress: Progress::Ready, extra: None }
+    }
+
+    pub(super) fn extra(&self) -> &Extra {
+        self.extra.as_deref().unwrap_or(&NOTHING)
+    }
+
+    pub(super) fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// Forgets the steps of an activation that has finished.
+    pub(super) fn drop_steps(&mut self) {
+        if let Some(extra) = &mut self.extra {
+            extra.steps.clear();
+        }
+    }
+
+    /// Forgets the wait that is over: a record says so now.
+    fn end_wait(&mut self) {
+        if let Some(extra) = &mut self.extra {
+            extra.waited = None;
+        }
+    }
+
+    /// Whoever resumes it grants everything that its policy allows anew.
+    pub(super) fn grant_anew(&mut self) {
+        if let Some(extra) = &mut self.extra {
+            extra.tries = None;
         }
     }
 
@@ -108,29 +150,31 @@ impl Slot {
     }
 
     pub(super) fn tries(&self) -> Tries {
-        self.tries.as_deref().copied().unwrap_or_default()
+        self.extra().tries.unwrap_or_default()
     }
 
     /// Its wait is over.
     pub(super) fn wake(&mut self) {
         if let Progress::BackingOff(wait) = std::mem::replace(&mut self.progress, Progress::Ready) {
-            self.waited = Some(wait);
+            self.extra_mut().waited = Some(wait);
         }
     }
 
     /// Takes a failure, and what was decided about it, live and in recovery alike.
     pub(super) fn fail(&mut self, failure: Failure, retry: Option<Retry>, handled: bool) {
-        self.waited = None;
-        self.steps.attempt_failed();
-        self.posts.clear();
+        if let Some(extra) = &mut self.extra {
+            extra.waited = None;
+            extra.steps.attempt_failed();
+            extra.posts.clear();
+        }
         match retry {
             Some(retry) => {
-                self.tries.get_or_insert_default().apply(&retry);
+                self.extra_mut().tries.get_or_insert_default().apply(&retry);
                 self.progress = Progress::BackingOff(Box::new(BackOff { failure, at_ms: retry.at_ms }));
             }
             None => {
                 // What was used is of no more use: whoever resumes it grants everything anew.
-                self.tries = None;
+                self.grant_anew();
                 let failure = Box::new(failure);
                 self.progress = if handled { Progress::Handled(failure) } else { Progress::Failed(failure) };
             }
@@ -152,7 +196,7 @@ impl Slot {
 
     /// One more question of the execution that asked.
     pub(super) fn ask(&mut self, asked: StoredInterrupt) {
-        self.waited = None;
+        self.end_wait();
         match &mut self.progress {
             Progress::Waiting(open) => open.push(Question { asked, rejected: None }),
             progress => *progress = Progress::waiting(asked, None),
@@ -161,7 +205,7 @@ impl Slot {
 
     /// About how much its posts take in a record.
     pub(super) fn posted_bytes(&self) -> usize {
-        self.posts.iter().map(|post| post.id.len() + post.kind.len() + post.payload.len() + 64).sum()
+        self.extra().posts.iter().map(|post| post.id.len() + post.kind.len() + post.payload.len() + 64).sum()
     }
 
     /// The questions that have expired, with their default answers.
@@ -176,34 +220,37 @@ impl Slot {
     }
 
     pub(super) fn answers_for_task(&self) -> Option<Arc<[Answer]>> {
-        if self.answers.is_empty() {
+        let answers = &self.extra().answers;
+        if answers.is_empty() {
             return None;
         }
         let answer = |(asked, value): &(StoredInterrupt, ByteBuf)| Answer {
             name: asked.name.clone(),
             value: value.to_vec(),
         };
-        Some(self.answers.iter().map(answer).collect())
+        Some(answers.iter().map(answer).collect())
     }
 
     /// Takes an answer; the activation can run again when it has all.
     pub(super) fn answer(&mut self, id: &str, value: ByteBuf) {
         let Progress::Waiting(open) = &mut self.progress else { return };
         let Some(place) = open.iter().position(|question| question.asked.id == id) else { return };
-        self.answers.push((open.remove(place).asked, value));
+        let asked = open.remove(place).asked;
         if open.is_empty() {
             self.progress = Progress::Ready;
         }
+        self.extra_mut().answers.push((asked, value));
     }
 
     /// Forgets the answer to the question of this name and opens it again; its id, if there was one.
     pub(super) fn reject_answer(&mut self, name: &str, reason: &str) -> Option<String> {
-        let place = self.answers.iter().position(|(asked, _)| asked.name == name)?;
-        let (mut asked, _) = self.answers.remove(place);
+        let answers = &mut self.extra.as_mut()?.answers;
+        let place = answers.iter().position(|(asked, _)| asked.name == name)?;
+        let (mut asked, _) = answers.remove(place);
         // An answer that nobody gave is not tried a second time.
         (asked.deadline_ms, asked.default) = (None, None);
         let id = asked.id.clone();
-        self.waited = None;
+        self.end_wait();
         self.progress = Progress::waiting(asked, Some(reason.to_owned()));
         Some(id)
     }

@@ -85,7 +85,7 @@ impl Execution {
         if let Some(place) = self.slots.iter().position(waits) {
             return Ok(place);
         }
-        if self.slots.iter().any(|slot| slot.answers.iter().any(|(asked, _)| asked.id == id)) {
+        if self.slots.iter().any(|slot| slot.extra().answers.iter().any(|(asked, _)| asked.id == id)) {
             return Err(Refused::AlreadyAnswered { id: id.to_owned() });
         }
         let open: Vec<String> = self.interrupts().into_iter().map(|interrupt| interrupt.id).collect();
@@ -166,7 +166,7 @@ impl Execution {
             state_version: self.plan.schema.version,
             at_ms: now_ms,
             run,
-            table: writer::node_table(&self.plan),
+            table: self.plan.table.clone(),
             superstep: self.superstep,
             cancelled: self.cancelled,
             drained: self.drained,
@@ -200,7 +200,7 @@ impl Execution {
 
     fn slot_image(&self, slot: &Slot) -> Result<SlotImage, Refused> {
         let state = match &slot.progress {
-            Progress::Ready | Progress::Running => match slot.waited.as_deref() {
+            Progress::Ready | Progress::Running => match slot.extra().waited.as_deref() {
                 Some(wait) => back_off(wait),
                 None => SlotState::Ready,
             },
@@ -219,11 +219,11 @@ impl Execution {
         };
         let input =
             slot.input.encode().map_err(|reason| FrameError::Malformed { reason })?.map(ByteBuf::from);
-        let answers = slot.answers.clone();
-        let steps = slot.steps.image();
+        let answers = slot.extra().answers.clone();
+        let steps = slot.extra().steps.image();
         let held = matches!(slot.progress, Progress::Finished { seq, .. } if seq > 0);
-        let posts = if held { Vec::new() } else { slot.posts.clone() };
-        let tries = slot.tries.as_deref().copied();
+        let posts = if held { Vec::new() } else { slot.extra().posts.clone() };
+        let tries = slot.extra().tries;
         let (node, attempts, critique) = (slot.node, slot.attempts, slot.critique.clone());
         Ok(SlotImage { node, input, critique, attempts, state, answers, steps, posts, tries })
     }

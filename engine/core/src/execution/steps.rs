@@ -33,6 +33,9 @@ impl Kept {
 }
 
 impl Steps {
+    /// None.
+    pub(super) const NONE: Self = Self(Vec::new());
+
     /// Takes a step as it stands now; one that did not take place is forgotten.
     pub(super) fn keep(&mut self, step: StoredStep, seq: Seq) {
         let list = &mut self.0;
@@ -118,7 +121,7 @@ impl Execution {
         let mut ids = Vec::new();
         for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| may_be_settled(slot)) {
             let activation = ActivationId { superstep: self.superstep, index: index as u32 };
-            let unknown = slot.steps.0.iter().filter(|kept| kept.is_unknown());
+            let unknown = slot.extra().steps.0.iter().filter(|kept| kept.is_unknown());
             ids.extend(unknown.map(|kept| effect_id(&kept.step.name, activation)));
         }
         ids
@@ -156,7 +159,7 @@ impl Execution {
         let budget = change.boxed();
         self.write(now_ms, || Body::Step { index, attempt, step: step.clone(), budget })?;
         let seq = if self.journals() { self.last_seq() } else { 0 };
-        self.slots[index as usize].steps.keep(step, seq);
+        self.slots[index as usize].extra_mut().steps.keep(step, seq);
         if begins && self.options.journaling == Journaling::AtEnd {
             // That an effect begins is stored at every level: what is not stored would happen twice.
             self.write_snapshot(now_ms)?;
@@ -165,7 +168,7 @@ impl Execution {
     }
 
     pub(super) fn step_fits(&self, index: u32, step: &StoredStep) -> Result<(), Failure> {
-        let (steps, most) = (&self.slots[index as usize].steps, self.options.limits.steps);
+        let (steps, most) = (&self.slots[index as usize].extra().steps, self.options.limits.steps);
         if steps.find(&step.name).is_none() && steps.0.len() >= most {
             let message = format!(
                 "the activation has {most} steps, and `{}` would be one more; hand a part of the work to another node",
@@ -190,7 +193,7 @@ impl Execution {
         let here = |(index, slot): (usize, &Slot)| {
             let activation = ActivationId { superstep, index: index as u32 };
             let is_it = |kept: &&Kept| kept.is_unknown() && effect_id(&kept.step.name, activation) == effect;
-            let kept = may_be_settled(slot).then(|| slot.steps.0.iter().find(is_it)).flatten()?;
+            let kept = may_be_settled(slot).then(|| slot.extra().steps.0.iter().find(is_it)).flatten()?;
             Some((index, kept.step.as_ref().clone()))
         };
         let Some((place, mut step)) = self.slots.iter().enumerate().find_map(here) else {
@@ -203,7 +206,7 @@ impl Execution {
         let index = place as u32;
         self.write(now_ms, || Body::Settled { index, step: step.clone() })?;
         let seq = if self.journals() { self.last_seq() } else { 0 };
-        self.slots[place].steps.keep(step, seq);
+        self.slots[place].extra_mut().steps.keep(step, seq);
         if self.options.journaling == Journaling::AtEnd {
             // What a person found out is stored at every level.
             self.write_snapshot(now_ms)?;
@@ -215,7 +218,7 @@ impl Execution {
     /// afterwards, and nobody else can ask.
     pub(super) fn with_unknown_effects(&self, index: u32, mut failure: Failure) -> Failure {
         let activation = ActivationId { superstep: self.superstep, index };
-        let unknown = self.slots[index as usize].steps.0.iter().filter(|kept| kept.is_unknown());
+        let unknown = self.slots[index as usize].extra().steps.0.iter().filter(|kept| kept.is_unknown());
         let words = unknown.map(|kept| {
             format!("the outcome of the effect `{}` is unknown", effect_id(&kept.step.name, activation))
         });

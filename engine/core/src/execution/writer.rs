@@ -11,13 +11,12 @@ use super::fold::References;
 use super::gates::Judged;
 use super::slot::Slot;
 use super::types::{Entry, EntryKind, Options};
-use crate::channel::Channel;
 use crate::failure::Failure;
-use crate::graph::{Plan, PlanNode};
+use crate::graph::Plan;
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
     self, Body, Branched, BudgetChange, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable,
-    Record, StoredChannel, StoredPost,
+    Record, StoredPost,
 };
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
@@ -72,24 +71,6 @@ pub(super) fn record<B>(plan: &Plan, at_ms: u64, body: B) -> Record<B> {
 
 pub(super) fn encode_record(plan: &Plan, at_ms: u64, body: Body) -> Result<Vec<u8>, FrameError> {
     journal::encode(&record(plan, at_ms, body))
-}
-
-pub(super) fn node_table(plan: &Plan) -> NodeTable {
-    NodeTable {
-        graph: plan.name.to_string(),
-        flags: 0,
-        nodes: plan.nodes.iter().map(|node| node.name.to_string()).collect(),
-        state: plan.schema.name.to_owned(),
-        channels: plan
-            .schema
-            .channels
-            .iter()
-            .map(|channel| StoredChannel {
-                name: channel.name.to_owned(),
-                reducer: channel.reducer.name().to_owned(),
-            })
-            .collect(),
-    }
 }
 
 /// The stored form of a route; without payloads where a commit holds them.
@@ -150,56 +131,11 @@ pub(super) struct HotOpened<'a> {
     #[serde(rename = "u", skip_serializing_if = "is_empty")]
     pub(super) input: &'a Bytes,
     #[serde(rename = "n")]
-    pub(super) table: HotTable<'a>,
+    pub(super) table: &'a NodeTable,
     #[serde(rename = "c")]
     pub(super) commit: HotCommit<'a>,
     #[serde(rename = "b", skip_serializing_if = "Option::is_none")]
     pub(super) budget: Option<&'a BudgetChange>,
-}
-
-/// [`NodeTable`], borrowed.
-#[derive(Serialize)]
-pub(super) struct HotTable<'a> {
-    #[serde(rename = "g")]
-    graph: &'a str,
-    #[serde(rename = "f")]
-    flags: u32,
-    #[serde(rename = "n", serialize_with = "names")]
-    nodes: &'a [PlanNode],
-    #[serde(rename = "s")]
-    state: &'a str,
-    #[serde(rename = "c", serialize_with = "channels")]
-    channels: &'a [Channel],
-}
-
-impl<'a> HotTable<'a> {
-    pub(super) fn new(plan: &'a Plan) -> Self {
-        let schema = plan.schema;
-        Self {
-            graph: &plan.name,
-            flags: 0,
-            nodes: &plan.nodes,
-            state: schema.name,
-            channels: schema.channels,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct HotChannel<'a> {
-    #[serde(rename = "n")]
-    name: &'a str,
-    #[serde(rename = "r")]
-    reducer: &'a str,
-}
-
-fn names<S: Serializer>(nodes: &&[PlanNode], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(nodes.iter().map(|node| &*node.name))
-}
-
-fn channels<S: Serializer>(channels: &&[Channel], serializer: S) -> Result<S::Ok, S::Error> {
-    let stored = |channel: &Channel| HotChannel { name: channel.name, reducer: channel.reducer.name() };
-    serializer.collect_seq(channels.iter().map(stored))
 }
 
 /// [`journal::Commit`], borrowed.

@@ -7,6 +7,7 @@ use super::reach::{self, NodeSet};
 use super::{BranchSpec, Decide, FIRST_BLAMED, GateRule, JoinMode, SourceSpec, Topology};
 use crate::budget::Budget;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
+use crate::journal::NodeTable;
 use crate::policy::NodePolicy;
 use crate::route::{VariantWiring, Wire};
 use crate::state::StateSchema;
@@ -169,6 +170,8 @@ pub struct Plan {
     pub run_budget: Budget,
     /// What all runs of a thread may spend.
     pub thread_budget: Budget,
+    /// The names behind the numbers, as they are written down.
+    pub table: Arc<NodeTable>,
 }
 
 impl Plan {
@@ -183,6 +186,7 @@ impl Plan {
             start: Vec::new(),
             run_budget: topology.run_budget.clone(),
             thread_budget: topology.thread_budget.clone(),
+            table: Arc::new(NodeTable::of(topology)),
         };
         for spec in &topology.nodes {
             plan.nodes.push(PlanNode {

@@ -9,7 +9,9 @@ use serde_bytes::ByteBuf;
 use super::budget::BudgetChange;
 use super::post::StoredPost;
 use super::step::StoredStep;
+use crate::channel::Channel;
 use crate::failure::Failure;
+use crate::graph::Topology;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId};
 use crate::policy::Retry;
 
@@ -247,6 +249,24 @@ pub struct NodeTable {
     /// The channels, by number.
     #[serde(rename = "c")]
     pub channels: Vec<StoredChannel>,
+}
+
+impl NodeTable {
+    /// The table of a graph.
+    pub(crate) fn of(topology: &Topology) -> Self {
+        let stored = |channel: &Channel| StoredChannel {
+            name: channel.name.to_owned(),
+            reducer: channel.reducer.name().to_owned(),
+        };
+        let schema = topology.schema;
+        Self {
+            graph: topology.name.to_string(),
+            flags: 0,
+            nodes: topology.nodes.iter().map(|node| node.name.to_string()).collect(),
+            state: schema.name.to_owned(),
+            channels: schema.channels.iter().map(stored).collect(),
+        }
+    }
 }
 
 /// A channel as it was when it was written.

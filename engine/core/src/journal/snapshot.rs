@@ -33,7 +33,7 @@ pub struct SnapshotBody {
     pub run: RunId,
     /// The names behind the numbers.
     #[serde(rename = "n")]
-    pub table: NodeTable,
+    pub table: Arc<NodeTable>,
     /// The superstep.
     #[serde(rename = "s")]
     pub superstep: u64,
