@@ -13,7 +13,7 @@ use statewright_engine_core::journal::{
 use statewright_engine_core::{
     Action, Asking, Channel, EdgeIx, EffectClass, Entry, EntryKind, Event, Execution, Failure, FailureKind,
     NodeIx, Options, Outcome, Plan, Recovery, Reducer, Retry, RetryPolicy, Seq, State, StateSchema,
-    StepState, StoredStep, Task, Topology, TypedCell, Update, UpdateValue, Wire, Write,
+    StepState, StoredStep, Task, Topology, TypedCell, Update, UpdateValue, Wire, Wish, Write,
 };
 
 /// A state without the derive macros, which this crate does not depend on.
@@ -137,6 +137,10 @@ fn journal() -> Vec<Entry> {
                         Event::Failed { activation, attempt, failure, draw: 7 }
                     }
                     (_, 1) if answers.is_none() => {
+                        let amounts = [("calls".to_owned(), 1)].into();
+                        let wish =
+                            Wish { activation, attempt, number: 1, amounts, of_step: false, begins: None };
+                        execution.handle(3, Event::Reserve(wish)).unwrap();
                         for (name, state) in
                             [("s", StepState::Finished(vec![7].into())), ("e", StepState::Started)]
                         {
@@ -186,7 +190,7 @@ fn journal() -> Vec<Entry> {
                 execution.handle(5, Event::Resume).unwrap();
             }
             Action::SetTimer { at_ms } => execution.handle(at_ms, Event::TimerFired).unwrap(),
-            Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) => {}
+            Action::Emit(_) | Action::StepKept(_) | Action::Reserved(_) | Action::Deliver(_) => {}
         }
     }
 }
@@ -224,9 +228,13 @@ fn take_up(snapshot: Option<&Entry>, entries: &[Entry]) {
                 Event::Finished { activation, attempt, update: UpdateValue::Empty, decision: None }
             }
             Some(Action::Stop(_)) | None => return,
-            Some(Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) | Action::SetTimer { .. }) => {
-                continue;
-            }
+            Some(
+                Action::Emit(_)
+                | Action::StepKept(_)
+                | Action::Reserved(_)
+                | Action::Deliver(_)
+                | Action::SetTimer { .. },
+            ) => continue,
         };
         let _ = execution.handle(1, event);
     }
@@ -245,6 +253,7 @@ fn the_journal_that_is_damaged_below_is_sound() {
     assert!(said(|body| matches!(body, Body::Failed { retry: Some(Retry { asked_ms: Some(_), .. }), .. })));
     assert!(said(|body| matches!(body, Body::Failed { retry: Some(Retry { asked_ms: None, .. }), .. })));
     assert!(said(|body| matches!(body, Body::Failed { handled: true, .. })));
+    assert!(said(|body| matches!(body, Body::Budget(_))));
 }
 
 #[test]
