@@ -211,6 +211,7 @@ async fn refuse_open_thread(
 ) -> Result<(), CliError> {
     let found = graph.load(Arc::new(store.clone()), thread.clone()).await?;
     match (found.status, found.run) {
+        (Status::Stopped(Outcome::Compensated { left, .. }), _) if left.is_empty() => Ok(()),
         (Status::Empty | Status::Stopped(Outcome::Finished | Outcome::Cancelled), _) | (_, None) => Ok(()),
         (_, Some(run)) => Err(RunError::Refused(Refused::RunOpen { run }).into()),
     }
@@ -233,7 +234,9 @@ pub(crate) fn check_current(row: &RunRow, found: &Standing) -> Result<(), CliErr
 /// A process that died after the end of a run and before it could say so leaves a row that is behind.
 async fn settle_row(store: &SqlStore, row: &RunRow, found: &Standing) -> Result<(), CliError> {
     if row.status == standing::RUNNING
-        && let Status::Stopped(outcome @ (Outcome::Finished | Outcome::Cancelled)) = &found.status
+        && let Status::Stopped(
+            outcome @ (Outcome::Finished | Outcome::Cancelled | Outcome::Compensated { .. }),
+        ) = &found.status
     {
         store.update_run(&row.run, standing::word(outcome), None, session::now_ms()).await?;
     }

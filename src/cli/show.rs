@@ -51,7 +51,8 @@ pub(crate) fn outcome(shell: &Shell<'_>, shown: &Shown<'_>, view: &View<'_>) -> 
         Outcome::Exhausted(_) | Outcome::BudgetExceeded(_) | Outcome::Drained => {
             resumable(shell, shown.row, &ended.words);
         }
-        Outcome::Cancelled | Outcome::Failed(_) => {
+        Outcome::Compensated { left, .. } if !left.is_empty() => resumable(shell, shown.row, &ended.words),
+        Outcome::Cancelled | Outcome::Compensated { .. } | Outcome::Failed(_) => {
             shell.out.line(&format!("run {}: {}", shown.row.run, ended.words));
         }
     }
@@ -63,7 +64,7 @@ fn exit_of(outcome: &Outcome) -> Exit {
         Outcome::Finished => Exit::Finished,
         Outcome::Paused(_) => Exit::Paused,
         Outcome::Exhausted(_) | Outcome::BudgetExceeded(_) | Outcome::Drained => Exit::Resumable,
-        Outcome::Failed(_) | Outcome::Cancelled => Exit::Error,
+        Outcome::Failed(_) | Outcome::Compensated { .. } | Outcome::Cancelled => Exit::Error,
     }
 }
 

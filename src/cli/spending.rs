@@ -33,7 +33,7 @@ pub(crate) fn json(spending: &[Spending]) -> Value {
         let (scope, node) = match &row.scope {
             Scope::Thread => ("thread", None),
             Scope::Run => ("run", None),
-            Scope::Node(node) => ("node", Some(node)),
+            Scope::OneNode(node) => ("node", Some(node)),
         };
         json!({
             "scope": scope, "node": node, "unit": row.unit, "limit": row.limit,

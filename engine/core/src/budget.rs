@@ -58,7 +58,7 @@ pub enum Scope {
     /// By this node, in the present run; a node of a subgraph has the names of the nodes around it before its own, with
     /// strokes between them.
     #[serde(rename = "n")]
-    Node(String),
+    OneNode(String),
 }
 
 impl fmt::Display for Scope {
@@ -66,7 +66,7 @@ impl fmt::Display for Scope {
         match self {
             Scope::Thread => f.write_str("the thread"),
             Scope::Run => f.write_str("the run"),
-            Scope::Node(node) => write!(f, "the node `{node}`"),
+            Scope::OneNode(node) => write!(f, "the node `{node}`"),
         }
     }
 }

@@ -33,6 +33,7 @@ mod payload;
 mod policy;
 mod route;
 mod state;
+mod undo;
 
 pub use budget::{
     Amounts, Budget, BudgetEvent, LimitChange, Scope, Shortage, Spending, UNIT_BYTES_MAX, UNITS_MAX,
@@ -50,10 +51,12 @@ pub use failure::{Failure, FailureKind, NodeFailure};
 pub use graph::{Plan, Problem, Problems, Topology};
 pub use ids::{ActivationId, EdgeIx, Fingerprint, NodeIx, RunId, Seq, ThreadId};
 pub use journal::{EffectClass, StepState, StoredStep};
+pub use journal::{StoredUndo, UndoState};
 pub use payload::{Data, LiveData, Payload};
 pub use policy::{NodePolicy, RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, Retry, RetryPolicy, Tries};
 pub use route::{Decision, Many, Payloads, Route, To, VariantWiring, Wire};
 pub use state::{State, StateSchema, Update};
+pub use undo::{NotUndone, PlanUndo, UndoEnd, UndoPolicy, UndoTask};
 
 /// What the derive macros name. Not for use by hand: it may change in any release.
 #[doc(hidden)]

@@ -13,7 +13,8 @@ use statewright_engine_core::journal::{
 use statewright_engine_core::{
     Action, Asking, Channel, EdgeIx, EffectClass, Entry, EntryKind, Event, Execution, Failure, FailureKind,
     NodeIx, Options, Outcome, Plan, Recovery, Reducer, Retry, RetryPolicy, Seq, State, StateSchema,
-    StepState, StoredStep, Task, Topology, TypedCell, Update, UpdateValue, Wire, Wish, Write,
+    StepState, StoredStep, StoredUndo, Task, Topology, TypedCell, UndoEnd, UndoTask, Update, UpdateValue,
+    Wire, Wish, Write,
 };
 
 /// A state without the derive macros, which this crate does not depend on.
@@ -144,9 +145,17 @@ fn journal() -> Vec<Entry> {
                         for (name, state) in
                             [("s", StepState::Finished(vec![7].into())), ("e", StepState::Started)]
                         {
+                            let undo = StoredUndo { kind: "u".to_owned(), payload: vec![0xc0].into() };
+                            let undo = (name == "s").then(|| Box::new(undo));
                             let (input, class) = (Some(vec![1; 16].into()), EffectClass::AtMostOnce);
-                            let step =
-                                StoredStep { name: name.to_owned(), input, class, per_attempt: false, state };
+                            let step = StoredStep {
+                                name: name.to_owned(),
+                                input,
+                                class,
+                                per_attempt: false,
+                                state,
+                                undo,
+                            };
                             execution.handle(3, Event::Stepped { activation, attempt, step }).unwrap();
                         }
                         let asking = |name: &str| Asking {
@@ -171,7 +180,12 @@ fn journal() -> Vec<Entry> {
             Action::Stop(Outcome::Cancelled) if execution.run().is_some_and(|run| run.as_str() == "r2") => {
                 return entries;
             }
-            Action::Stop(Outcome::Cancelled) => {
+            Action::Undo(task) => {
+                let UndoTask { id, attempt, .. } = *task;
+                let end = UndoEnd { id, attempt, failure: None, draw: 0 };
+                execution.handle(6, Event::UndoEnded(Box::new(end))).unwrap();
+            }
+            Action::Stop(Outcome::Cancelled | Outcome::Compensated { .. }) => {
                 execution.handle(6, Event::Start { run: "r2".into(), input: UpdateValue::Empty }).unwrap();
                 execution.handle(7, Event::Cancel).unwrap();
             }
@@ -232,6 +246,7 @@ fn take_up(snapshot: Option<&Entry>, entries: &[Entry]) {
                 Action::Emit(_)
                 | Action::StepKept(_)
                 | Action::Reserved(_)
+                | Action::Undo(_)
                 | Action::Deliver(_)
                 | Action::SetTimer { .. },
             ) => continue,
@@ -254,6 +269,7 @@ fn the_journal_that_is_damaged_below_is_sound() {
     assert!(said(|body| matches!(body, Body::Failed { retry: Some(Retry { asked_ms: None, .. }), .. })));
     assert!(said(|body| matches!(body, Body::Failed { handled: true, .. })));
     assert!(said(|body| matches!(body, Body::Budget(_))));
+    assert!(said(|body| matches!(body, Body::Undo(_))));
 }
 
 #[test]

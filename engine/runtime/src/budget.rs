@@ -52,7 +52,7 @@ impl<S: State> Run<S> {
     /// What the activations of the node of this name may spend. A name that the graph does not know is refused with
     /// `SW-X279`.
     pub fn node_budget(self, node: impl Into<String>, budget: Budget) -> Self {
-        self.limited(Scope::Node(node.into()), budget)
+        self.limited(Scope::OneNode(node.into()), budget)
     }
 
     fn limited(mut self, scope: Scope, budget: Budget) -> Self {

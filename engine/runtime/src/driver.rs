@@ -26,6 +26,7 @@ use crate::outbox::Postman;
 use crate::question::halted;
 use crate::runner::{Clock, Runner};
 use crate::timers::{Deadlines, Timer};
+use crate::undo::Compensator;
 
 /// Drives one execution until it stops.
 pub(crate) struct Driver<S> {
@@ -47,6 +48,7 @@ pub(crate) struct Driver<S> {
     /// Activations that run at the same time.
     together: JoinSet<Ended>,
     postman: Postman,
+    compensator: Compensator,
     /// Nodes that wait until a step of theirs is kept.
     steps: StepWaiters,
     /// What the last activation leaves behind, to be used again if its node kept nothing of it.
@@ -65,6 +67,7 @@ impl<S: State> Driver<S> {
         let graph = runner.graph();
         let run = execution.run().cloned().unwrap_or_else(|| RunId::new(""));
         let postman = Postman::new(runner.deliverers.clone(), thread.clone());
+        let compensator = Compensator::new(graph.undoers.clone(), graph.classifiers.clone(), thread.clone());
         let scope = Arc::new(RunScope {
             plan: graph.plan.clone(),
             thread,
@@ -80,6 +83,7 @@ impl<S: State> Driver<S> {
             execution,
             journal,
             postman,
+            compensator,
             steps: StepWaiters::new(scope.clone()),
             scope,
             control,
@@ -110,6 +114,11 @@ impl<S: State> Driver<S> {
                     Action::SetTimer { at_ms } => self.timer.set(self.now(), at_ms),
                     Action::Deliver(post) => self.postman.take(post),
                     Action::StepKept(kept) => self.steps.kept(*kept),
+                    Action::Undo(task) => {
+                        // What still ran was part of the run that is undone.
+                        (self.alone, self.together) = (None, JoinSet::new());
+                        self.compensator.take(*task);
+                    }
                     Action::Reserved(reserved) => self.steps.reserved(*reserved),
                     Action::Emit(notice) => self.emit(notice.into()),
                     Action::Stop(outcome) => {
@@ -241,6 +250,9 @@ impl<S: State> Driver<S> {
             }
         }
         if let Poll::Ready(event) = self.postman.poll(context) {
+            return Poll::Ready(Ok((event, 0)));
+        }
+        if let Poll::Ready(event) = self.compensator.poll(context) {
             return Poll::Ready(Ok((event, 0)));
         }
         // The end of a node counts more than a step that it left behind, so steps come last.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use statewright_engine_core::journal::GateRound;
 use statewright_engine_core::{
-    ActivationId, BudgetEvent, EdgeIx, Failure, Interrupt, NodeIx, Notice, Outcome, RunId, Seq,
+    ActivationId, BudgetEvent, EdgeIx, Failure, Interrupt, NodeIx, Notice, Outcome, RunId, Seq, UndoState,
 };
 use tokio::sync::broadcast;
 
@@ -68,6 +68,13 @@ pub enum RunEvent {
         activation: ActivationId,
         /// What.
         event: BudgetEvent,
+    },
+    /// The undoing of an effect changed.
+    Undo {
+        /// Its id.
+        id: String,
+        /// How far it is.
+        state: UndoState,
     },
     /// An edge was taken.
     EdgeTaken(EdgeIx),
@@ -155,6 +162,7 @@ impl From<Notice> for RunEvent {
             Notice::Asked { interrupt } => RunEvent::Asked(interrupt),
             Notice::Judged { round } => RunEvent::Judged(round),
             Notice::Budget { activation, node, event } => RunEvent::Budget { node, activation, event },
+            Notice::Undo { id, state } => RunEvent::Undo { id, state },
             Notice::EdgeTaken { edge } => RunEvent::EdgeTaken(edge),
             Notice::Committed { superstep, seq } => RunEvent::Committed { superstep, seq },
         }

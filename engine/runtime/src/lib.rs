@@ -34,6 +34,7 @@ mod runner;
 mod sealed;
 mod step;
 mod timers;
+mod undo;
 
 pub use budget::Grant;
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
@@ -65,6 +66,9 @@ pub use statewright_engine_core::{
     RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView, ThreadId,
     ThreadView, To, Update, Write,
 };
-pub use statewright_engine_core::{Amounts, Budget, BudgetEvent, Scope, Shortage, Spending};
+pub use statewright_engine_core::{
+    Amounts, Budget, BudgetEvent, NotUndone, Scope, Shortage, Spending, UndoPolicy, UndoState,
+};
 pub use statewright_engine_macros::{Route, State};
 pub use step::Step;
+pub use undo::Undo;

@@ -22,6 +22,7 @@ use crate::error::{NodeError, RunError};
 use crate::events::{EventSender, Events};
 use crate::graph::Graph;
 use crate::outbox::{Deliverers, Delivery, deliverer};
+use crate::undo::undone;
 
 /// Reads the time, in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -426,6 +427,7 @@ impl<S> RunReport<S> {
                     self.plan.describe_edge(*edge)
                 )
             }
+            Outcome::Compensated { failures, left } => undone(failures, left),
             Outcome::BudgetExceeded(shortages) => {
                 let list: Vec<String> = shortages
                     .iter()

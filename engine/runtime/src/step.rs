@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 use sha2::{Digest, Sha256};
-use statewright_engine_core::{Amounts, Data, EffectClass, Event, StepState, StoredStep, ThreadId};
+use statewright_engine_core::{
+    Amounts, Data, EffectClass, Event, StepState, StoredStep, StoredUndo, ThreadId,
+};
 
 use crate::budget::{self, Grant, holding};
 use crate::context::{Activation, Ctx};
@@ -86,6 +88,8 @@ pub(crate) struct Call {
     per_attempt: bool,
     /// What it may cost.
     pub(crate) reserving: Option<Amounts>,
+    /// How it is undone, or why that cannot be stored.
+    pub(crate) undo: Option<Result<Box<StoredUndo>, String>>,
 }
 
 impl fmt::Debug for Call {
@@ -96,7 +100,7 @@ impl fmt::Debug for Call {
 
 impl Call {
     pub(crate) fn new(activation: Arc<Activation>, name: String, class: EffectClass) -> Self {
-        Self { activation, name, input: None, class, per_attempt: false, reserving: None }
+        Self { activation, name, input: None, class, per_attempt: false, reserving: None, undo: None }
     }
 
     pub(crate) fn at(mut self, index: usize) -> Self {
@@ -122,6 +126,10 @@ impl Call {
         if let Some(Err(reason)) = &self.input {
             let message = format!("the input of the step `{}` cannot be hashed: {reason}", self.name);
             return Err(NodeError::permanent(message).with_code("SW-X254"));
+        }
+        if let Some(Err(reason)) = &self.undo {
+            let message = format!("how `{}` is undone cannot be stored: {reason}", self.name);
+            return Err(NodeError::permanent(message).with_code("SW-X281"));
         }
         if !self.activation.steps.take_name(&self.name) {
             let message = format!(
@@ -250,6 +258,7 @@ impl Call {
             class: self.class,
             per_attempt: self.per_attempt,
             state,
+            undo: self.undo.clone().and_then(Result::ok),
         }
     }
 

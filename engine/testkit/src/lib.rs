@@ -6,6 +6,7 @@
 //! interpreter, watch the journal, and keep a list of executions outside the journal.
 
 pub mod conformance;
+mod declared;
 mod leads;
 mod postgres;
 mod reference;

@@ -6,10 +6,9 @@ use std::time::Duration;
 use statewright_engine_core::graph::{
     BranchSpec, Decide, GateRule, JoinMode, JoinSpec, Judgement, NodeSpec, StopFn,
 };
-use statewright_engine_core::{
-    Budget, NodeIx, NodePolicy, Plan, RetryPolicy, State, Topology, VariantWiring, Wire,
-};
+use statewright_engine_core::{NodeIx, NodePolicy, Plan, RetryPolicy, State, Topology, VariantWiring, Wire};
 
+use crate::declared::{budgeted, undo_kind, undoing};
 use crate::reference::{End, Reference};
 use crate::rng::{Rng, mix};
 use crate::script::Script;
@@ -91,6 +90,7 @@ impl Scenario {
             handled(seed, &mut topology);
             let policies = governed(seed, &mut topology);
             budgeted(seed, &mut topology);
+            undoing(seed, &mut topology);
             let Ok(plan) = topology.clone().compile() else { continue };
             let mut scenario =
                 Self { topology, plan: Arc::new(plan), script, policies, runs: rng.between(1, 2) };
@@ -105,6 +105,16 @@ impl Scenario {
         // A chain of one node always compiles; if it ever does not, the empty plan shows it at once.
         let plan = topology.clone().compile().unwrap_or_else(|problems| unreachable!("{problems}"));
         Self { topology, plan: Arc::new(plan), script, policies, runs: 1 }
+    }
+
+    /// The handler that undoes effects.
+    pub fn undo_kind(&self) -> &str {
+        self.topology.undos.first().map_or("", |undo| &undo.kind)
+    }
+
+    /// Whether effects may be undone more than once.
+    pub fn undoes_by_key(&self) -> bool {
+        self.undo_kind() == undo_kind(true)
     }
 
     /// What a run without faults does, from a state and the superstep before it; `None` if it takes too long.
@@ -157,28 +167,6 @@ fn governed(seed: u64, topology: &mut Topology) -> Vec<SimPolicy> {
         node.policy = policy.policy();
     }
     policies
-}
-
-/// Limits what may be spent, in half of all graphs.
-fn budgeted(seed: u64, topology: &mut Topology) {
-    let mut rng = Rng::new(mix(&[seed, 9]));
-    let mut drawn = |likely: usize, calls: usize, work: usize| {
-        let mut budget = Budget::new();
-        for (unit, most) in [("calls", calls), ("work", work)] {
-            if rng.chance(likely) {
-                budget = budget.limit(unit, rng.between(0, most) as u64);
-            }
-        }
-        budget
-    };
-    if mix(&[seed, 10]).is_multiple_of(2) {
-        return;
-    }
-    topology.run_budget = drawn(600, 10, 50);
-    topology.thread_budget = drawn(300, 20, 100);
-    for node in &mut topology.nodes {
-        node.budget = drawn(150, 4, 20);
-    }
 }
 
 fn wire(node: NodeIx) -> Wire {

@@ -74,6 +74,8 @@ pub struct ScriptedStep {
     pub value: Vec<u8>,
     /// What it costs, if it costs anything.
     pub cost: Option<Cost>,
+    /// Whether it can be undone.
+    pub undoable: bool,
 }
 
 /// What the work of a step costs: a call, and some work.
@@ -140,7 +142,8 @@ impl Script {
             let (work, bare) = ((drawn >> 36) % (ceiling + 1), (drawn >> 44).is_multiple_of(3));
             let costs = metered && !(drawn >> 50).is_multiple_of(3);
             let cost = costs.then_some(Cost { ceiling, work, bare });
-            ScriptedStep { name, class, per_attempt, value, cost }
+            let undoable = class == EffectClass::AtMostOnce && (drawn >> 56).is_multiple_of(2);
+            ScriptedStep { name, class, per_attempt, value, cost, undoable }
         };
         (0..count).map(step).collect()
     }

@@ -112,6 +112,7 @@ impl Recorder {
                     Action::Emit(_)
                     | Action::StepKept(_)
                     | Action::Reserved(_)
+                    | Action::Undo(_)
                     | Action::Deliver(_)
                     | Action::SetTimer { .. } => {}
                     Action::Stop(outcome) => return outcome,

@@ -25,6 +25,7 @@ fn ten_thousand_histories_keep_every_promise() {
     assert!(total(|h| h.kept) > 20_000, "too few steps");
     assert!(total(|h| h.replayed) > 2_000, "too few steps were kept over an execution");
     assert!(total(|h| h.unknown) > 100, "too few effects of unknown outcome: {}", total(|h| h.unknown));
+    assert!(total(|h| h.undone) > 100, "too few effects were undone: {}", total(|h| h.undone));
     assert!(total(|h| h.reserved) > 5_000, "too few reservations: {}", total(|h| h.reserved));
     assert!(total(|h| h.exceeded) > 500, "too few budgets were used up: {}", total(|h| h.exceeded));
     assert!(total(|h| h.settled) > 200, "too few effects were settled");

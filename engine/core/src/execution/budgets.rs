@@ -61,7 +61,7 @@ enum Verdict {
 
 impl Budgets {
     pub(super) fn of(plan: &Plan) -> Self {
-        let nodes = plan.nodes.iter().map(|node| (Scope::Node(node.name.to_string()), &node.budget));
+        let nodes = plan.nodes.iter().map(|node| (Scope::OneNode(node.name.to_string()), &node.budget));
         let scopes = [(Scope::Thread, &plan.thread_budget), (Scope::Run, &plan.run_budget)];
         let limits = scopes.into_iter().chain(nodes).filter(|(_, budget)| !budget.limits().is_empty());
         Self {
@@ -339,6 +339,6 @@ impl Budgets {
 /// Where a reservation counts.
 fn scopes(reservation: &Reservation) -> Vec<Scope> {
     let path = &reservation.node;
-    let nodes = (1..=path.len()).map(|depth| Scope::Node(path[..depth].join("/")));
+    let nodes = (1..=path.len()).map(|depth| Scope::OneNode(path[..depth].join("/")));
     [Scope::Thread, Scope::Run].into_iter().chain(nodes).collect()
 }

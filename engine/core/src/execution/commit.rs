@@ -155,6 +155,10 @@ impl Execution {
         std::mem::swap(&mut self.slots, &mut self.advance.next);
         self.advance.next.clear();
         self.unsettled = self.slots.len();
+        if self.slots.is_empty() {
+            // A run that finished is not undone.
+            self.undos.clear();
+        }
         if self.options.observe != Observe::Nothing {
             for place in 0..self.advance.taken.len() {
                 let edge = self.advance.taken[place];

@@ -37,6 +37,7 @@ impl Execution {
         })??;
         self.origin = Some(origin);
         self.outbox.clear();
+        self.undos.clear();
         // Nothing may refer to entries of the other journal any more.
         self.writer = Writer {
             next_seq: 1,

@@ -47,6 +47,7 @@ impl Execution {
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
         self.budgets.begin_run();
+        self.undos.clear();
         self.advance.clear();
         advance::begin(&self.plan, &self.counters, &self.options.limits, &mut self.advance)
             .map_err(|failure| Refused::Input { failure })?;
@@ -105,6 +106,10 @@ impl Execution {
         self.tell_crashes(crashed);
         self.take_posts_back();
         self.hand_out_posts(now_ms)?;
+        if self.undos.is_compensating() {
+            self.take_undoing_up(now_ms)?;
+            return self.go_on_undoing(now_ms);
+        }
         if self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
             // The last commit failed and its cause may be mended in this build.
             self.commit_again(now_ms)
@@ -355,10 +360,20 @@ impl Execution {
             }
         }
         self.may_go_on()?;
+        if self.driving && self.undos.is_compensating() {
+            // It is on its way to the same end.
+            return Ok(());
+        }
         self.budgets.end_all();
         self.write_settlements(now_ms)?;
+        if self.can_compensate() {
+            self.gated.retain(|(_, action)| matches!(action, Gated::Emit(_)));
+            self.take_posts_back();
+            return self.compensate(now_ms, &[]);
+        }
         self.write(now_ms, || Body::Cancelled)?;
         self.cancelled = true;
+        self.undos.clear();
         self.slots.clear();
         self.count_unsettled();
         self.gated.retain(|(_, action)| matches!(action, Gated::Emit(_)));

@@ -38,6 +38,7 @@ mod slot;
 mod stand;
 mod steps;
 mod types;
+mod undos;
 mod view;
 mod writer;
 
@@ -60,6 +61,7 @@ use self::lanes::Lanes;
 use self::outbox::Pending;
 use self::retry::BackOffs;
 use self::slot::{Progress, Slot};
+use self::undos::Undos;
 use self::writer::Writer;
 use crate::cell::{Snapshot, StateCell, UpdateValue};
 use crate::failure::Failure;
@@ -67,6 +69,7 @@ use crate::graph::Plan;
 use crate::ids::{ActivationId, RunId, Seq};
 use crate::journal::{self, Body, FrameError, Origin, StoredPost};
 use crate::route::{Decision, Payloads};
+use crate::undo::UndoTask;
 
 /// One thread of one graph.
 pub struct Execution {
@@ -88,6 +91,7 @@ pub struct Execution {
     exhausted: Option<crate::ids::EdgeIx>,
     outbox: Vec<Pending>,
     budgets: Budgets,
+    undos: Undos,
     /// Where the thread comes from, if it is a fork.
     origin: Option<Origin>,
     cancelled: bool,
@@ -113,6 +117,7 @@ enum Gated {
     Emit(Notice),
     Kept(Box<StepKept>),
     Reserved(Box<Reserved>),
+    Undo(Box<UndoTask>),
     Deliver(Arc<StoredPost>),
     Stop(Outcome),
 }
@@ -126,6 +131,7 @@ impl std::fmt::Debug for Execution {
             .field("slots", &self.slots)
             .field("outbox", &self.outbox)
             .field("budgets", &self.budgets)
+            .field("undos", &self.undos)
             .finish_non_exhaustive()
     }
 }
@@ -153,6 +159,7 @@ impl Execution {
             exhausted: None,
             outbox: Vec::new(),
             budgets,
+            undos: Undos::default(),
             origin: None,
             cancelled: false,
             drained: false,
@@ -228,6 +235,7 @@ impl Execution {
             Event::Reserve(wish) => self.reserve(now_ms, wish),
             Event::Spent(spent) => self.spent(now_ms, spent),
             Event::Limit(change) => self.limit(change),
+            Event::UndoEnded(end) => self.undo_ended(now_ms, *end),
             Event::Posted { activation, attempt, items } => self.posted(now_ms, activation, attempt, items),
             Event::Delivered { id, delivered } => self.delivered(now_ms, &id, delivered),
             Event::Deliver => self.deliver(now_ms),
@@ -264,6 +272,7 @@ impl Execution {
             Gated::Deliver(post) => Action::Deliver(post),
             Gated::Kept(kept) => Action::StepKept(kept),
             Gated::Reserved(reply) => Action::Reserved(reply),
+            Gated::Undo(task) => Action::Undo(task),
             Gated::Stop(outcome) => Action::Stop(outcome),
             Gated::Run(place) => {
                 let slot = &self.slots[place as usize];

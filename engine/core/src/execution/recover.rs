@@ -264,6 +264,9 @@ impl Execution {
             .map(|image| self.load_slot(seq, image, referenced))
             .collect::<Result<_, _>>()?;
         self.load_outbox(body.outbox, referenced)?;
+        if let Some(images) = body.undos {
+            self.undos.load(seq, *images)?;
+        }
         if let Some(image) = body.budget {
             self.budgets.load(*image);
         }

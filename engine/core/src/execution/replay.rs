@@ -53,6 +53,7 @@ impl Execution {
                 self.replay_rejected(seq, attempt, &interrupt, &reason)
             }
             Body::Step { index, step, budget, .. } => self.replay_step(seq, index, step, budget),
+            Body::Undo(undoing) => self.replay_undo(seq, *undoing),
             Body::Budget(change) => {
                 self.budgets.apply(*change);
                 Ok(())
@@ -71,6 +72,7 @@ impl Execution {
             }
             Body::Cancelled => {
                 self.cancelled = true;
+                self.undos.clear();
                 self.slots.clear();
                 Ok(())
             }
@@ -103,6 +105,8 @@ impl Execution {
         step: StoredStep,
         budget: Option<Box<BudgetChange>>,
     ) -> Result<(), RecoverError> {
+        self.slot_mut(seq, index)?;
+        self.register_undo(index, &step);
         self.slot_mut(seq, index)?.extra_mut().steps.keep(step, seq);
         self.replay_budget(budget);
         Ok(())
@@ -166,6 +170,7 @@ impl Execution {
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
         self.budgets.begin_run();
+        self.undos.clear();
         self.replay_budget(opened.budget);
         self.enter_recorded(seq, opened.commit)
     }
@@ -201,6 +206,9 @@ impl Execution {
             self.known_node(seq, planned.node)?;
             let slot = Slot::new(planned.node, payload(planned.input));
             self.slots.push(Slot { critique: planned.critique, ..slot });
+        }
+        if self.slots.is_empty() {
+            self.undos.clear();
         }
         Ok(())
     }

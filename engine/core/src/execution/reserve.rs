@@ -66,7 +66,7 @@ impl Execution {
 
     /// Other limits, from the start or the resume on that follows.
     pub(super) fn limit(&mut self, change: LimitChange) -> Result<(), Refused> {
-        if let Scope::Node(path) = &change.scope {
+        if let Scope::OneNode(path) = &change.scope {
             let outermost = path.split('/').next().unwrap_or(path);
             if self.plan.node_named(path).or_else(|| self.plan.node_named(outermost)).is_none() {
                 return Err(Refused::NoSuchNode { node: path.clone() });

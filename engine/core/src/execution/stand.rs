@@ -17,6 +17,13 @@ impl Execution {
         if self.cancelled {
             return Status::Stopped(Outcome::Cancelled);
         }
+        if let Some(outcome) = self.undos.outcome(&self.plan) {
+            return match outcome {
+                _ if self.drained => Status::Stopped(Outcome::Drained),
+                _ if self.undos.goes_on() => Status::Open,
+                outcome => Status::Stopped(outcome),
+            };
+        }
         if self.slots.is_empty() {
             return Status::Stopped(Outcome::Finished);
         }
@@ -57,6 +64,7 @@ impl Execution {
     pub(super) fn may_start(&self) -> Result<(), Refused> {
         self.may_be_trusted()?;
         match (self.status(), &self.run) {
+            (Status::Stopped(Outcome::Compensated { left, .. }), _) if left.is_empty() => Ok(()),
             (Status::Empty | Status::Stopped(Outcome::Finished | Outcome::Cancelled), _) | (_, None) => {
                 Ok(())
             }
@@ -74,6 +82,9 @@ impl Execution {
             Status::Empty => Err(Refused::NothingOpen { how: "never begun" }),
             Status::Stopped(Outcome::Finished) => Err(Refused::NothingOpen { how: "finished" }),
             Status::Stopped(Outcome::Cancelled) => Err(Refused::NothingOpen { how: "been cancelled" }),
+            Status::Stopped(Outcome::Compensated { left, .. }) if left.is_empty() => {
+                Err(Refused::NothingOpen { how: "been undone" })
+            }
             _ => Ok(()),
         }
     }
@@ -101,13 +112,16 @@ impl Execution {
         if !self.errand {
             self.run_held();
         }
-        if !self.driving || self.running > 0 || self.delivers() {
+        if !self.driving || self.running > 0 || self.delivers() || self.undos.is_at_work() {
             return Ok(());
         }
         if std::mem::take(&mut self.errand) {
             return self.end_errand(now_ms);
         }
         match self.status() {
+            Status::Stopped(Outcome::Failed(failures)) if self.plan.compensates && self.can_compensate() => {
+                self.compensate(now_ms, &failures)
+            }
             Status::Stopped(outcome) => self.stop(now_ms, outcome),
             Status::Open if self.draining => {
                 self.write(now_ms, || Body::Drained)?;
@@ -184,6 +198,7 @@ impl Execution {
             outbox: self.outbox_image(),
             origin: self.origin.clone(),
             budget: self.budgets.image(),
+            undos: self.undos.image(),
         };
         let bytes = match journal::encode(&body) {
             Ok(bytes) => bytes,

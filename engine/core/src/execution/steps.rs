@@ -9,10 +9,11 @@ use serde_bytes::ByteBuf;
 use super::recover::{RecoverError, find, read};
 use super::slot::{Progress, Slot};
 use super::types::{Entry, Journaling, Refused, StepKept};
+use super::undos::UNDOS_MAX;
 use super::{Execution, Gated};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, Seq};
-use crate::journal::{Body, BudgetChange, EffectClass, Record, StepImage, StepState, StoredStep};
+use crate::journal::{Body, BudgetChange, EffectClass, Record, StepImage, StepState, StoredStep, StoredUndo};
 
 /// The steps of one activation. Nothing is allocated for one that has none.
 #[derive(Debug, Default)]
@@ -124,7 +125,30 @@ impl Execution {
             let unknown = slot.extra().steps.0.iter().filter(|kept| kept.is_unknown());
             ids.extend(unknown.map(|kept| effect_id(&kept.step.name, activation)));
         }
+        ids.extend(self.unknown_undos());
         ids
+    }
+
+    /// Effects that began and were not seen to end, with how they are undone.
+    pub(super) fn begun_undos(&self) -> Vec<(String, StoredUndo)> {
+        let mut begun = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate() {
+            let activation = ActivationId { superstep: self.superstep, index: index as u32 };
+            let unknown = slot.extra().steps.0.iter().filter(|kept| kept.is_unknown());
+            begun.extend(unknown.filter_map(|kept| {
+                let undo = kept.step.undo.as_deref()?.clone();
+                Some((effect_id(&kept.step.name, activation), undo))
+            }));
+        }
+        begun
+    }
+
+    /// An effect that ended can be undone from now on.
+    pub(super) fn register_undo(&mut self, index: u32, step: &StoredStep) {
+        if step.undo.is_some() {
+            let activation = ActivationId { superstep: self.superstep, index };
+            self.undos.register(&effect_id(&step.name, activation), step);
+        }
     }
 
     pub(super) fn stepped(
@@ -159,6 +183,7 @@ impl Execution {
         let budget = change.boxed();
         self.write(now_ms, || Body::Step { index, attempt, step: step.clone(), budget })?;
         let seq = if self.journals() { self.last_seq() } else { 0 };
+        self.register_undo(index, &step);
         self.slots[index as usize].extra_mut().steps.keep(step, seq);
         if begins && self.options.journaling == Journaling::AtEnd {
             // That an effect begins is stored at every level: what is not stored would happen twice.
@@ -176,8 +201,16 @@ impl Execution {
             );
             return Err(Failure::permanent("SW-X253", message));
         }
+        if step.undo.is_some() && self.undos.is_full() {
+            let message = format!(
+                "the run has {UNDOS_MAX} effects that can be undone, and `{}` would be one more",
+                step.name
+            );
+            return Err(Failure::permanent("SW-X282", message));
+        }
+        let undo = step.undo.as_ref().map_or(0, |undo| undo.kind.len() + undo.payload.len());
         let value = if let StepState::Finished(value) = &step.state { value.len() } else { 0 };
-        self.fits(step.name.len() + value).map_err(|error| {
+        self.fits(step.name.len() + value + undo).map_err(|error| {
             Failure::permanent(error.code(), format!("the step `{}` cannot be stored: {error}", step.name))
         })
     }
@@ -189,6 +222,9 @@ impl Execution {
         value: Option<Vec<u8>>,
     ) -> Result<(), Refused> {
         self.may_go_on()?;
+        if self.settle_undo(now_ms, effect, value.is_some())? {
+            return Ok(());
+        }
         let superstep = self.superstep;
         let here = |(index, slot): (usize, &Slot)| {
             let activation = ActivationId { superstep, index: index as u32 };
@@ -206,6 +242,7 @@ impl Execution {
         let index = place as u32;
         self.write(now_ms, || Body::Settled { index, step: step.clone() })?;
         let seq = if self.journals() { self.last_seq() } else { 0 };
+        self.register_undo(index, &step);
         self.slots[place].extra_mut().steps.keep(step, seq);
         if self.options.journaling == Journaling::AtEnd {
             // What a person found out is stored at every level.

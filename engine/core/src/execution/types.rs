@@ -8,9 +8,10 @@ use crate::budget::{BudgetEvent, LimitChange, Shortage};
 use crate::cell::{CellError, Snapshot, UpdateValue};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
-use crate::journal::{Critique, FrameError, GateRound, StoredPost, StoredStep};
+use crate::journal::{Critique, FrameError, GateRound, StoredPost, StoredStep, UndoState};
 use crate::payload::Payload;
 use crate::route::Decision;
+use crate::undo::{NotUndone, UndoEnd, UndoTask};
 
 /// Something that happened. The driver reports it together with the time.
 #[derive(Debug)]
@@ -88,6 +89,8 @@ pub enum Event {
     Spent(Spent),
     /// Other limits than those of the graph, from the start or the resume on that follows.
     Limit(LimitChange),
+    /// A try to undo an effect ended.
+    UndoEnded(Box<UndoEnd>),
     /// A running node posted items; reported before its end. Each is a kind and a payload in MessagePack.
     Posted {
         /// The activation.
@@ -144,6 +147,8 @@ pub enum Action {
     StepKept(Box<StepKept>),
     /// Let a node go on that waits for a reservation.
     Reserved(Box<Reserved>),
+    /// Undo an effect; report [`Event::UndoEnded`]. Nothing else of the run goes on.
+    Undo(Box<UndoTask>),
     /// Tell whoever watches.
     Emit(Notice),
     /// The drive is over.
@@ -312,6 +317,13 @@ pub enum Notice {
         /// What.
         event: BudgetEvent,
     },
+    /// The undoing of an effect changed.
+    Undo {
+        /// Its id.
+        id: String,
+        /// How far it is.
+        state: UndoState,
+    },
     /// An edge was taken.
     EdgeTaken {
         /// The edge.
@@ -340,6 +352,14 @@ pub enum Outcome {
     Exhausted(EdgeIx),
     /// These nodes could not reserve what they need, and nothing else can go on. Resuming tries again: give it another limit.
     BudgetExceeded(Vec<(NodeIx, Shortage)>),
+    /// Cancelled, or failed where the graph says so, and what its effects did is undone. The run is over unless something
+    /// could not be undone: then resuming tries that again, and cancelling gives it up.
+    Compensated {
+        /// The failures that brought it about; none if it was cancelled.
+        failures: Vec<(Option<NodeIx>, Failure)>,
+        /// What could not be undone.
+        left: Vec<NotUndone>,
+    },
     /// Stopped at a safe point on request. Resuming goes on.
     Drained,
     /// Stopped for good on request.

@@ -25,6 +25,7 @@ use crate::ids::NodeIx;
 use crate::policy::NodePolicy;
 use crate::route::{Decision, VariantWiring, Wire};
 use crate::state::StateSchema;
+use crate::undo::PlanUndo;
 
 /// Evaluates a branch on the merged state, which the caller passes as the graph's state type behind [`Any`].
 pub type BranchFn = Arc<dyn Fn(&(dyn Any + Send + Sync)) -> Decision + Send + Sync>;
@@ -157,6 +158,10 @@ pub struct Topology {
     pub run_budget: Budget,
     /// What all runs of a thread may spend.
     pub thread_budget: Budget,
+    /// The undo handlers.
+    pub undos: Vec<PlanUndo>,
+    /// Whether a run that fails for good is undone.
+    pub compensates: bool,
     /// Mistakes found while it was told, such as a handle of another builder.
     pub problems: Vec<Problem>,
 }
@@ -173,6 +178,8 @@ impl Topology {
             joins: Vec::new(),
             run_budget: Budget::default(),
             thread_budget: Budget::default(),
+            undos: Vec::new(),
+            compensates: false,
             problems: Vec::new(),
         }
     }

@@ -11,6 +11,7 @@ use crate::journal::NodeTable;
 use crate::policy::NodePolicy;
 use crate::route::{VariantWiring, Wire};
 use crate::state::StateSchema;
+use crate::undo::PlanUndo;
 
 /// By what an edge is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -170,6 +171,10 @@ pub struct Plan {
     pub run_budget: Budget,
     /// What all runs of a thread may spend.
     pub thread_budget: Budget,
+    /// The undo handlers.
+    pub undos: Vec<PlanUndo>,
+    /// Whether a run that fails for good is undone.
+    pub compensates: bool,
     /// The names behind the numbers, as they are written down.
     pub table: Arc<NodeTable>,
 }
@@ -186,6 +191,8 @@ impl Plan {
             start: Vec::new(),
             run_budget: topology.run_budget.clone(),
             thread_budget: topology.thread_budget.clone(),
+            undos: topology.undos.clone(),
+            compensates: topology.compensates,
             table: Arc::new(NodeTable::of(topology)),
         };
         for spec in &topology.nodes {

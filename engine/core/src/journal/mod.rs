@@ -9,6 +9,7 @@ mod post;
 mod record;
 mod snapshot;
 mod step;
+mod undo;
 
 pub use budget::{BudgetChange, BudgetImage, CounterImage, Holder, Reservation, Settlement};
 pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
@@ -21,3 +22,4 @@ pub use snapshot::{
     GateImage, JoinImage, Origin, ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage,
 };
 pub use step::{EffectClass, StepState, StoredStep};
+pub use undo::{Compensating, StoredUndo, UndoChange, UndoImage, UndoImages, UndoState, Undoing};

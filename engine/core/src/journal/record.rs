@@ -9,6 +9,7 @@ use serde_bytes::ByteBuf;
 use super::budget::BudgetChange;
 use super::post::StoredPost;
 use super::step::StoredStep;
+use super::undo::Undoing;
 use crate::channel::Channel;
 use crate::failure::Failure;
 use crate::graph::Topology;
@@ -143,6 +144,9 @@ pub enum Body {
     /// A reservation was granted, or settlements found no other record.
     #[serde(rename = "bd")]
     Budget(Box<BudgetChange>),
+    /// What the run did is undone.
+    #[serde(rename = "ud")]
+    Undo(Box<Undoing>),
     /// Somebody said how an effect ended whose outcome was unknown.
     #[serde(rename = "l")]
     Settled {

@@ -12,6 +12,7 @@ use super::budget::BudgetImage;
 use super::post::{PostImage, StoredPost};
 use super::record::{ChosenRoute, Critique, Crossing, NodeTable, StoredInterrupt};
 use super::step::StoredStep;
+use super::undo::UndoImages;
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId, Seq};
 use crate::policy::Tries;
@@ -79,6 +80,9 @@ pub struct SnapshotBody {
     /// What was spent and reserved.
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Box<BudgetImage>>,
+    /// What can be undone and was.
+    #[serde(rename = "ud", default, skip_serializing_if = "Option::is_none")]
+    pub undos: Option<Box<UndoImages>>,
 }
 
 /// The entries that wrote one channel, oldest first, as closed ranges.

@@ -34,7 +34,7 @@ fn row(spending: &[Spending], scope: &Scope, unit: &str) -> (Option<u64>, u64, u
 }
 
 fn of_node(name: &str) -> Scope {
-    Scope::Node(name.to_owned())
+    Scope::OneNode(name.to_owned())
 }
 
 fn shortages(report: &RunReport<Log>) -> Vec<Shortage> {
@@ -155,7 +155,8 @@ async fn two_that_hold_and_want_more_are_decided_and_not_stuck() {
                 both.wait().await;
             }
             let second = ctx.reserve(&[("slots", 1)]).await?;
-            (first.settle(&[]), second.release());
+            first.settle(&[]);
+            second.release();
             Ok(ran(&ctx))
         }
     });

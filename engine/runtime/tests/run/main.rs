@@ -28,4 +28,5 @@ mod steps;
 mod stores;
 mod support;
 mod threads;
+mod undo;
 mod values;

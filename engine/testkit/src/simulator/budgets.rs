@@ -21,7 +21,7 @@ pub(super) struct Purse {
 
 impl Purse {
     fn spend(&mut self, run: usize, node: &str, cost: &Cost) {
-        for scope in [Scope::Thread, Scope::Run, Scope::Node(node.to_owned())] {
+        for scope in [Scope::Thread, Scope::Run, Scope::OneNode(node.to_owned())] {
             let run = if scope == Scope::Thread { 0 } else { run };
             let amounts = self.runs.entry((run, scope)).or_default();
             for (unit, amount) in cost.spent() {

@@ -6,6 +6,7 @@ mod ledger;
 mod process;
 mod recovery;
 mod steps;
+mod undo;
 mod watch;
 mod world;
 
@@ -52,6 +53,8 @@ pub struct History {
     pub reserved: usize,
     /// How often a run stopped because a budget was used up.
     pub exceeded: usize,
+    /// How often an effect was undone.
+    pub undone: usize,
     /// How many prefixes of the journal were recovered in two ways and compared.
     pub prefixes: usize,
 }

@@ -11,6 +11,7 @@ use statewright_engine_core::{
 use statewright_engine_core::journal::Body;
 
 use super::steps::{Next, Running};
+use super::undo::Undoing;
 use super::watch::Content;
 use super::world::{World, run_number};
 use crate::script::Visit;
@@ -30,11 +31,13 @@ pub(super) struct Process {
     past: Vec<(ActivationId, u32)>,
     /// The timer that is set.
     timer: Option<u64>,
+    pub(super) undoing: Undoing,
 }
 
 impl Process {
     pub(super) fn new(execution: Execution) -> Self {
-        Self { execution, driving: false, fresh: true, running: Vec::new(), past: Vec::new(), timer: None }
+        let (running, past, undoing) = (Vec::new(), Vec::new(), Undoing::default());
+        Self { execution, driving: false, fresh: true, running, past, timer: None, undoing }
     }
 
     pub(super) fn drop_running(&mut self) {
@@ -90,18 +93,22 @@ impl World {
                     self.answer(process, questions[place].clone())?;
                 }
             }
-            Some(9) => self.fire(process)?,
-            Some(10) => self.fire_early(process)?,
+            // On time, or too early, or although nobody set it.
+            Some(9 | 10) => self.fire(process)?,
             _ => self.poll(process)?,
         }
         Ok(true)
     }
 
     fn poll(&mut self, process: &mut Process) -> Result<(), String> {
+        if self.undo_goes_on(process)? {
+            return Ok(());
+        }
         self.ledger.covered(process.execution.last_seq());
         let Some(action) = process.execution.poll_action() else {
-            let quiet =
-                process.running.iter().all(Running::is_waiting) && self.acked == self.disk.len() as Seq;
+            let quiet = process.running.iter().all(Running::is_waiting)
+                && self.acked == self.disk.len() as Seq
+                && !process.undoing.is_at_work();
             if quiet && process.timer.is_some() {
                 self.waited += self.rng.between(1, 30) as u64;
                 self.note(|| "time passes".to_owned());
@@ -141,6 +148,7 @@ impl World {
             }
             Action::StepKept(kept) => self.kept(process, *kept)?,
             Action::Reserved(reserved) => self.reserved(process, *reserved)?,
+            Action::Undo(task) => self.undo_begins(process, *task)?,
             Action::Stop(outcome) => self.stop(process, &outcome)?,
         }
         Ok(())
@@ -161,17 +169,9 @@ impl World {
         }
     }
 
-    /// The timer fires, on time or late.
     fn fire(&mut self, process: &mut Process) -> Result<(), String> {
         process.timer = None;
         self.note(|| "the timer fires".to_owned());
-        self.report(process, Event::TimerFired)
-    }
-
-    /// A timer fires that nobody set, or the one that is set fires too early. The latter is gone then.
-    fn fire_early(&mut self, process: &mut Process) -> Result<(), String> {
-        process.timer = None;
-        self.note(|| "the timer fires for no reason".to_owned());
         self.report(process, Event::TimerFired)
     }
 
@@ -233,6 +233,8 @@ impl World {
         self.history.stops += 1;
         process.driving = false;
         process.timer = None;
+        process.undoing = Undoing::default();
+        self.check_undone(process, outcome)?;
         if self.options.journaling != Journaling::Off {
             self.watch.may_stop(self.acked)?;
         }
@@ -412,7 +414,7 @@ impl World {
             3 => {
                 let state = StepState::Finished(vec![1].into());
                 let (name, class) = ("late".to_owned(), EffectClass::Pure);
-                let step = StoredStep { name, input: None, class, per_attempt: false, state };
+                let step = StoredStep { name, input: None, class, per_attempt: false, state, undo: None };
                 Event::Stepped { activation, attempt, step }
             }
             0 => {
@@ -431,7 +433,7 @@ impl World {
     /// Events that change nothing, whatever the state.
     pub(super) fn noise(&mut self, process: &mut Process) -> Result<(), String> {
         let status = process.execution.status();
-        let over = matches!(status, Status::Empty | Status::Stopped(Outcome::Finished | Outcome::Cancelled));
+        let over = super::undo::is_over(&status);
         self.note(|| "an operator tries something that is not possible".to_owned());
         let event = match self.rng.below(4) {
             0 if over => Event::Resume,

@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 
 use statewright_engine_core::{
     ActivationId, EffectClass, Event, Execution, Failure, Journaling, Seq, StepKept, StepState, StoredStep,
-    Task,
+    StoredUndo, Task,
 };
 
 use super::budgets::Claims;
 use super::process::Process;
-use super::world::World;
+use super::world::{World, run_number};
 use crate::script::{ScriptedStep, Visit};
 
 /// One execution of a node that is under way.
@@ -32,6 +32,8 @@ struct Waits {
     behind: Seq,
     /// Whether it only begins.
     begins: bool,
+    /// Whether it can be undone once it has ended.
+    undoable: bool,
 }
 
 /// What happened outside, whatever the journal says.
@@ -116,8 +118,8 @@ impl World {
             }
             Some(StepState::NotDone) | None if step.class == EffectClass::AtMostOnce => {
                 // Elsewhere the beginning of an effect is a snapshot of its own.
-                let begins =
-                    (self.options.journaling == Journaling::Each).then(|| stored(step, StepState::Started));
+                let begins = (self.options.journaling == Journaling::Each)
+                    .then(|| stored(step, StepState::Started, self.scenario.undo_kind()));
                 if self.may_spend(process, index, step, begins)? {
                     self.keep(process, index, step, StepState::Started)
                 } else {
@@ -173,10 +175,12 @@ impl World {
             self.outside.per_attempt.insert((activation, step.name.clone()));
         }
         let begins = state == StepState::Started;
-        self.report(process, Event::Stepped { activation, attempt, step: stored(step, state) })?;
+        let stored = stored(step, state, self.scenario.undo_kind());
+        self.report(process, Event::Stepped { activation, attempt, step: stored })?;
         let behind =
             if self.options.journaling == Journaling::Off { 0 } else { process.execution.last_seq() };
-        process.running[index].waits = Some(Waits { name: step.name.clone(), behind, begins });
+        let undoable = step.undoable;
+        process.running[index].waits = Some(Waits { name: step.name.clone(), behind, begins, undoable });
         Ok(Next::Later)
     }
 
@@ -208,6 +212,9 @@ impl World {
         }
         (running.begun, running.place) = (false, running.place + 1);
         self.history.kept += 1;
+        if self.options.journaling == Journaling::Each && waits.undoable {
+            self.undoable(run_number(&process.execution), format!("{name}@{activation}"));
+        }
         if self.options.journaling == Journaling::Each {
             self.outside.kept.insert((activation, name));
         }
@@ -236,7 +243,14 @@ impl World {
             let (name, place) = id.split_once('@').unwrap_or_default();
             let index = place.rsplit_once('.').and_then(|(_, index)| index.parse().ok()).unwrap_or_default();
             let activation = ActivationId { superstep: execution.superstep(), index };
-            let done = self.took_place(activation, name);
+            let done = match id.strip_prefix("undo ") {
+                // It is as good as undone if it never took place.
+                Some(effect) => {
+                    let name = name.strip_prefix("undo ").unwrap_or_default();
+                    self.was_undone(effect) || !self.took_place(activation, name)
+                }
+                None => self.took_place(activation, name),
+            };
             let value = done.then(|| ScriptedStep::value_of(name));
             self.note(|| format!("settle {id}: {}", if done { "it took place" } else { "it did not" }));
             let event = Event::Settled { effect: id, value };
@@ -250,7 +264,9 @@ impl World {
     }
 }
 
-fn stored(step: &ScriptedStep, state: StepState) -> StoredStep {
-    let ScriptedStep { name, class, per_attempt, .. } = step.clone();
-    StoredStep { name, input: None, class, per_attempt, state }
+fn stored(step: &ScriptedStep, state: StepState, kind: &str) -> StoredStep {
+    let ScriptedStep { name, class, per_attempt, undoable, .. } = step.clone();
+    let undo = StoredUndo { kind: kind.to_owned(), payload: name.clone().into_bytes().into() };
+    let undo = undoable.then(|| Box::new(undo));
+    StoredStep { name, input: None, class, per_attempt, state, undo }
 }

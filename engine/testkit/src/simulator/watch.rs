@@ -1,7 +1,9 @@
 //! The oracle on the journal: reads every entry as it is written and says when one does not follow from those before.
 //! It keeps its own account of what is open, finished and waiting, from the bytes alone.
 
-use statewright_engine_core::journal::{self, Body, Commit, Crashed, Record, SlotState, SnapshotBody};
+use statewright_engine_core::journal::{
+    self, Body, Commit, Crashed, Record, SlotState, SnapshotBody, Undoing,
+};
 use statewright_engine_core::{ActivationId, Entry, EntryKind, Journaling, NodeIx, Seq};
 
 /// An entry, read.
@@ -39,6 +41,8 @@ pub(super) struct Watch {
     at_end: bool,
     last: Seq,
     open: bool,
+    /// Whether the open run is being undone, so that another one may follow.
+    undoing: bool,
     superstep: u64,
     nodes: Vec<NodeIx>,
     slots: Vec<Slot>,
@@ -162,7 +166,7 @@ impl Watch {
         }
         match body {
             Body::Opened(opened) => {
-                if self.open {
+                if self.open && !std::mem::take(&mut self.undoing) {
                     return Err("a run begins while another one is open".to_owned());
                 }
                 self.open = true;
@@ -201,6 +205,13 @@ impl Watch {
             }
             Body::Step { index, .. } | Body::Settled { index, .. } => self.step(*index)?,
             Body::Budget(_) => {}
+            Body::Undo(undoing) => {
+                if let Undoing::Begins(_) = undoing.as_ref() {
+                    self.slots.clear();
+                    self.undoing = true;
+                }
+                self.settled = seq;
+            }
             Body::Committed { commit, .. } => {
                 if self.slots.iter().any(|slot| *slot != Slot::Finished) {
                     return Err("a commit of a superstep that is not finished".to_owned());

@@ -11,6 +11,7 @@ use super::budgets::Purse;
 use super::ledger::Ledger;
 use super::process::Process;
 use super::steps::Outside;
+use super::undo::Undone;
 use super::watch::{Content, Watch};
 use super::{History, recovery};
 use crate::reference::{End, Reference};
@@ -98,6 +99,8 @@ pub(super) struct World {
     pub(super) outside: Outside,
     /// What was really spent.
     pub(super) purse: Purse,
+    /// What was really undone.
+    pub(super) undone: Undone,
     pub(super) expected: Vec<Reference>,
     pub(super) history: History,
     pub(super) trace: Option<Vec<String>>,
@@ -144,6 +147,7 @@ impl World {
             ended: Vec::new(),
             outside: Outside::default(),
             purse: Purse::default(),
+            undone: Undone::default(),
             expected: Vec::new(),
             history: History { seed, ..History::default() },
             trace: traced.then(Vec::new),
@@ -263,6 +267,7 @@ impl World {
                 self.next_run(process, run)?;
             }
             Status::Stopped(Outcome::Cancelled) => self.next_run(process, run)?,
+            Status::Stopped(Outcome::Compensated { left, .. }) => self.after_undoing(process, run, &left)?,
             Status::Stopped(Outcome::Paused(questions)) => {
                 for question in questions {
                     if self.rng.chance(700) {
@@ -334,7 +339,7 @@ impl World {
         Ok(true)
     }
 
-    fn next_run(&mut self, process: &mut Process, run: usize) -> Result<(), String> {
+    pub(super) fn next_run(&mut self, process: &mut Process, run: usize) -> Result<(), String> {
         if run + 1 < self.scenario.runs {
             return self.start(process, run + 1);
         }
@@ -361,7 +366,7 @@ impl World {
         self.check_state(&process.execution)
     }
 
-    fn take_up(&mut self, process: &mut Process) -> Result<(), String> {
+    pub(super) fn take_up(&mut self, process: &mut Process) -> Result<(), String> {
         if self.rng.chance(self.habits.cancel * 5) {
             return self.cancel(process);
         }
