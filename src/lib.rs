@@ -61,6 +61,9 @@ mod documents {
     #[doc = include_str!("../docs/guides/graphs.md")]
     struct Graphs;
 
+    #[doc = include_str!("../docs/guides/subgraphs.md")]
+    struct Subgraphs;
+
     #[doc = include_str!("../docs/guides/durable-runs.md")]
     struct DurableRuns;
 

@@ -74,7 +74,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: RunsCommand,
     },
-    /// Check, copy or shrink the database
+    /// Check, copy, shrink or migrate the database
     Db {
         #[command(subcommand)]
         command: DbCommand,
@@ -222,6 +222,8 @@ pub(crate) enum DbCommand {
     },
     /// Give unused space back
     Vacuum,
+    /// Bring the tables to this program's version, and say which one they had
+    Migrate,
 }
 
 #[derive(Debug, Args)]

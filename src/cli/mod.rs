@@ -11,6 +11,7 @@ mod graph;
 mod home;
 mod live;
 mod logging;
+mod migrate;
 mod output;
 mod run;
 mod runs;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use statewright_engine_core::{StepView, ThreadView};
-use statewright_engine_runtime::{Checkpointer, Failure, Interrupt, Outcome, Plan, RunId, ThreadId};
+use statewright_engine_runtime::{Failure, Interrupt, Outcome, Plan, RunId, ThreadId, read_entries};
 use statewright_engine_sql::{RunRow, SqlStore};
 use statewright_graphs::Report;
 
@@ -222,7 +222,7 @@ pub(crate) async fn entries(
     thread: &ThreadId,
     from: u64,
 ) -> Result<Vec<statewright_engine_core::Entry>, CliError> {
-    Ok(Checkpointer::entries(store, thread, &[(from, u64::MAX >> 1)]).await?)
+    Ok(read_entries(store, thread, &[(from, u64::MAX >> 1)]).await?)
 }
 
 /// `runs show`.

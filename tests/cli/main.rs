@@ -13,4 +13,5 @@ mod postgres;
 mod storage;
 mod support;
 mod upkeep;
+mod values;
 mod wire;

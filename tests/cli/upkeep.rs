@@ -153,6 +153,24 @@ fn vacuum_gives_space_back_and_changes_nothing_else() {
     assert_eq!(home.json(0, &["db", "check"]), before);
 }
 
+#[test]
+fn migrate_brings_the_tables_forward_and_says_from_which_version() {
+    let server = server("");
+    let home = used(&server);
+    let now = home.json(0, &["db", "migrate"]);
+    assert_eq!(now["from"], now["to"]);
+    assert!(home.run(&["db", "migrate"]).stdout.contains("nothing was to be done"));
+    // One that was marked as ours and has no tables yet: the earliest version there is.
+    let old = home.path().join("work/old.db");
+    std::fs::write(&old, "").unwrap();
+    sql(&old, "PRAGMA application_id = 1398239860; PRAGMA user_version = 0");
+    let migrated = home.json(0, &["db", "migrate", "--database", "old.db"]);
+    assert_eq!((&migrated["from"], &migrated["to"]), (&json!(0), &now["to"]));
+    let again = home.json(0, &["db", "migrate", "--database", "old.db"]);
+    assert_eq!((&again["from"], &again["to"]), (&now["to"], &now["to"]));
+    assert_eq!(home.json(0, &["db", "check", "--database", "old.db"])["ok"], json!(true));
+}
+
 #[cfg(feature = "postgres")]
 #[test]
 fn on_a_server_entries_are_checked_and_a_backup_is_left_to_its_own_tools() {

@@ -45,7 +45,7 @@ pub use command::{Command, IntoCommand};
 pub use execution::{
     Action, Answer, Asking, Entry, EntryKind, Event, Execution, Interrupt, Journaling, Limits, Notice,
     Observe, Options, Outcome, RecoverError, Recovery, Refused, Reserved, Spent, Status, StepKept, StepView,
-    Task, ThreadView, Wish, panic_text,
+    Task, ThreadView, Wish, fill_values, missing_values, panic_text,
 };
 pub use failure::{Failure, FailureKind, NodeFailure};
 pub use graph::{Plan, Problem, Problems, Topology};

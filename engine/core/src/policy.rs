@@ -80,6 +80,13 @@ impl NodePolicy {
         self.at_once
     }
 
+    /// Whether it says nothing that only an attempt of a single node can keep.
+    pub(crate) fn fits_a_graph(&self) -> bool {
+        self.retry == RetryPolicy::default()
+            && self.run_timeout_ms.is_none()
+            && self.idle_timeout_ms.is_none()
+    }
+
     /// What is wrong with it, if anything.
     pub(crate) fn mistake(&self) -> Option<&'static str> {
         let RetryPolicy { attempts, factor, jitter, .. } = self.retry;

@@ -119,6 +119,7 @@ fn journal() -> Vec<Entry> {
     loop {
         let Some(action) = execution.poll_action() else { panic!("the run does not end: {execution:?}") };
         match action {
+            Action::Nested { .. } => unreachable!("no graph stands inside this one"),
             Action::Persist(entry) => {
                 execution.handle(2, Event::Persisted { seq: entry.seq }).unwrap();
                 entries.push(entry);
@@ -241,7 +242,7 @@ fn take_up(snapshot: Option<&Entry>, entries: &[Entry]) {
             Some(Action::Run(Task { activation, attempt, .. })) => {
                 Event::Finished { activation, attempt, update: UpdateValue::Empty, decision: None }
             }
-            Some(Action::Stop(_)) | None => return,
+            Some(Action::Stop(_) | Action::Nested { .. }) | None => return,
             Some(
                 Action::Emit(_)
                 | Action::StepKept(_)

@@ -97,6 +97,13 @@ pub(crate) fn to_amounts(amounts: &[(&str, u64)]) -> Amounts {
     map
 }
 
+/// A graph inside a node has counters of its own, and a limit of the graph around it must not be passed unseen.
+pub(crate) fn outermost_only(what: &str) -> NodeError {
+    let message =
+        format!("a node of a graph inside another one cannot {what}; do it in a node of the outermost graph");
+    NodeError::permanent(message).with_code("SW-X283")
+}
+
 /// Until the reservation is granted; `begins` is the effect that begins with it.
 pub(crate) async fn reserve(
     activation: Arc<Activation>,
@@ -112,13 +119,16 @@ pub(crate) async fn reserve(
             "a step that holds a reservation cannot reserve inside; reserve all of it with the step";
         return Err(NodeError::permanent(message).with_code("SW-X278"));
     }
+    if activation.within.is_some() {
+        return Err(outermost_only("reserve"));
+    }
     let number = activation.claims.fetch_add(1, Ordering::Relaxed) + 1;
     // Made before it is granted, so that a node that stops waiting gives it back.
     let nothing = amounts.keys().map(|unit| (unit.clone(), 0)).collect();
     let mut grant = Grant { activation, number, nothing, granted: false, settled: false };
     let Activation { id, attempt, run, .. } = grant.activation.as_ref();
     let wish = Wish { activation: *id, attempt: *attempt, number, amounts, of_step, begins };
-    let reply = run.mailbox.send(Event::Reserve(wish));
+    let reply = run.mailbox.send(grant.activation.event(Event::Reserve(wish)));
     match reply.await {
         Ok(None) => {
             grant.granted = true;
@@ -187,7 +197,7 @@ impl Grant {
         let Activation { id, attempt, run, .. } = self.activation.as_ref();
         // Nobody waits for a reply.
         let spent = Spent { activation: *id, attempt: *attempt, number: self.number, spent };
-        drop(run.mailbox.send(Event::Spent(spent)));
+        drop(run.mailbox.send(self.activation.event(Event::Spent(spent))));
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use statewright_engine_core::graph::{
-    BranchSpec, Decide, JoinMode, JoinSpec, NodeSpec, SourceSpec, Topology,
+    BranchSpec, Child, Decide, JoinMode, JoinSpec, NodeSpec, SourceSpec, Topology,
 };
 use statewright_engine_core::{
     Data, Decision, IntoCommand, NodeFailure, NodeIx, NodePolicy, Problem, Problems, Route, State, To, Wire,
@@ -215,7 +215,12 @@ impl<S: State> StateGraph<S> {
         self.add(name.into(), variants, Arc::new(StructNode(Arc::new(node))))
     }
 
-    fn add<I, R>(
+    /// The node runs this graph.
+    pub(crate) fn holds<I>(&mut self, node: &NodeHandle<S, I, ()>, child: Child) {
+        self.with(node.wire(), |spec| spec.child = Some(child));
+    }
+
+    pub(crate) fn add<I, R>(
         &mut self,
         name: Arc<str>,
         variants: &'static [&'static str],

@@ -9,15 +9,17 @@ use futures_util::task::AtomicWaker;
 use serde::Serialize;
 use statewright_engine_core::journal::Critique;
 use statewright_engine_core::{
-    ActivationId, Answer, Asking, Data, NodeIx, Plan, RunId, StoredStep, ThreadId,
+    ActivationId, Answer, Asking, Data, Event, NodeIx, Plan, RunId, StoredStep, ThreadId,
 };
 
+use crate::error::Classifier;
 use crate::events::{EventSender, Item, RunEvent};
 use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::outbox::Posts;
 use crate::question::or_halt;
 use crate::step::StepScope;
+use crate::subgraph::Within;
 use crate::timers::Pulse;
 
 /// The context of one execution of a node over the state `S` with the input `I`.
@@ -32,6 +34,8 @@ pub struct Ctx<S, I = ()> {
 /// Everything about an execution that does not depend on types.
 pub(crate) struct Activation {
     pub(crate) run: Arc<RunScope>,
+    /// Where it stands, if it is inside a graph that is a node.
+    pub(crate) within: Option<Arc<Within>>,
     pub(crate) id: ActivationId,
     pub(crate) node: NodeIx,
     pub(crate) attempt: u32,
@@ -80,6 +84,7 @@ impl Activation {
     pub(crate) fn of(run: &Arc<RunScope>) -> Arc<Self> {
         Arc::new(Self {
             run: run.clone(),
+            within: None,
             id: ActivationId { superstep: 0, index: 0 },
             node: NodeIx(0),
             attempt: 0,
@@ -108,7 +113,7 @@ impl Activation {
     ) {
         (self.id, self.node, self.attempt) = (id, node, attempt);
         (self.answers, self.critique) = (answers, critique);
-        let idle = self.run.plan.nodes.get(node.index()).and_then(|node| node.policy.idle_timeout_ms());
+        let idle = self.plan().nodes.get(node.index()).and_then(|node| node.policy.idle_timeout_ms());
         self.pulse = idle.map(|_| Pulse::new());
         self.steps.begin(steps);
         *self.claims.get_mut() = 0;
@@ -117,6 +122,29 @@ impl Activation {
         }
         if std::mem::take(self.halting.get_mut()) {
             self.halts.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
+    /// The graph that its node belongs to.
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
+        self.within.as_ref().map_or(&self.run.plan, |within| within.graph.plan())
+    }
+
+    /// Its name, unique in the whole thread.
+    pub(crate) fn full_id(&self) -> String {
+        format!("{}{}", self.within.as_ref().map_or("", |within| within.path()), self.id)
+    }
+
+    /// What recognises the errors of its graph, if that is not the outermost one.
+    pub(crate) fn classifiers(&self) -> Option<&Arc<[Classifier]>> {
+        self.within.as_ref().map(|within| within.graph.classifiers())
+    }
+
+    /// An event of this execution, as the driver takes it.
+    pub(crate) fn event(&self, event: Event) -> Event {
+        match &self.within {
+            Some(within) => within.event(event),
+            None => event,
         }
     }
 
@@ -147,7 +175,7 @@ impl Activation {
 impl<S, I> Ctx<S, I> {
     /// The node's name.
     pub fn node(&self) -> &str {
-        self.activation.run.plan.node_name(self.activation.node)
+        self.activation.plan().node_name(self.activation.node)
     }
 
     /// Counts the executions of this activation, from 1.
@@ -160,7 +188,7 @@ impl<S, I> Ctx<S, I> {
         self.activation.critique.as_deref()
     }
 
-    /// This activation, unique within the thread.
+    /// This activation, unique within the thread, or within the activation of the graph that the node belongs to.
     pub fn activation(&self) -> ActivationId {
         self.activation.id
     }
@@ -178,7 +206,7 @@ impl<S, I> Ctx<S, I> {
     /// A key that is the same for every execution of this activation, over retries and crashes: give it to external
     /// systems, so that they recognise repeated work.
     pub fn idempotency_key(&self) -> String {
-        format!("{}/{}", self.activation.run.thread, self.activation.id)
+        format!("{}/{}", self.activation.run.thread, self.activation.full_id())
     }
 
     /// Gives a sign of life, for the idle timeout of the node's policy. Without one it does nothing.
@@ -194,13 +222,17 @@ impl<S, I> Ctx<S, I> {
         let Some(events) = &self.activation.run.events else { return };
         // An item that cannot be shown is not worth failing a node for.
         let Ok(payload) = serde_json::to_value(payload) else { return };
-        events.send(RunEvent::Item(Item {
+        let item = RunEvent::Item(Item {
             node: self.activation.node,
             activation: self.activation.id,
             attempt: self.activation.attempt,
             kind: kind.into(),
             payload,
-        }));
+        });
+        events.send(match &self.activation.within {
+            Some(within) => within.told(item),
+            None => item,
+        });
     }
 
     /// Asks whoever operates the run, and gives the answer.

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use statewright_engine_core::{
-    Action, ActivationId, Event, Execution, Failure, FailureKind, Outcome, RunId, Seq, State, Task, ThreadId,
-    panic_text,
+    Action, ActivationId, Event, Execution, Failure, FailureKind, NodeIx, Outcome, Plan, RunId, Seq, State,
+    Task, ThreadId, panic_text,
 };
 use tokio::task::JoinSet;
 use tracing::Span;
@@ -25,8 +25,18 @@ use crate::node::{ErasedNode, NodeOutput};
 use crate::outbox::Postman;
 use crate::question::halted;
 use crate::runner::{Clock, Runner};
+use crate::subgraph::Within;
 use crate::timers::{Deadlines, Timer};
 use crate::undo::Compensator;
+
+/// A task, and where it stands if that is inside a graph that is a node.
+type Placed = (Task, Option<Arc<Within>>);
+
+/// Whether a graph, or one inside it, waits before it tries again.
+fn is_timed(plan: &Plan) -> bool {
+    plan.nodes.iter().any(|node| node.policy.retries().attempts_max() > 1)
+        || plan.children().any(|child| is_timed(&child.plan))
+}
 
 /// Drives one execution until it stops.
 pub(crate) struct Driver<S> {
@@ -75,8 +85,7 @@ impl<S: State> Driver<S> {
             events,
             mailbox: Mailbox::new(control.clone()),
         });
-        let timed =
-            journal.is_some() || graph.plan.nodes.iter().any(|n| n.policy.retries().attempts_max() > 1);
+        let timed = journal.is_some() || is_timed(&graph.plan);
         Self {
             nodes: graph.nodes.clone(),
             classifiers: graph.classifiers.clone(),
@@ -100,7 +109,7 @@ impl<S: State> Driver<S> {
 
     /// Until the execution stops or the store fails. In both cases running nodes are dropped.
     pub(crate) async fn drive(mut self) -> Result<(Outcome, Execution), RunError> {
-        let mut waiting: VecDeque<Task> = VecDeque::new();
+        let mut waiting: VecDeque<Placed> = VecDeque::new();
         loop {
             // A request that is already in is heeded before anything new begins.
             if let Some(event) = self.requested() {
@@ -110,17 +119,20 @@ impl<S: State> Driver<S> {
             while let Some(action) = self.execution.poll_action() {
                 match action {
                     Action::Persist(entry) => self.persist(entry)?,
-                    Action::Run(task) => waiting.push_back(task),
+                    Action::Run(task) => waiting.push_back((task, None)),
                     Action::SetTimer { at_ms } => self.timer.set(self.now(), at_ms),
                     Action::Deliver(post) => self.postman.take(post),
-                    Action::StepKept(kept) => self.steps.kept(*kept),
+                    Action::StepKept(kept) => self.steps.kept("", *kept),
                     Action::Undo(task) => {
                         // What still ran was part of the run that is undone.
                         (self.alone, self.together) = (None, JoinSet::new());
                         self.compensator.take(*task);
                     }
-                    Action::Reserved(reserved) => self.steps.reserved(*reserved),
+                    Action::Reserved(reserved) => self.steps.reserved("", *reserved),
                     Action::Emit(notice) => self.emit(notice.into()),
+                    Action::Nested { within, node, action } => {
+                        self.within(None, within, node, *action, &mut waiting);
+                    }
                     Action::Stop(outcome) => {
                         self.emit(RunEvent::Stopped(outcome.clone()));
                         return Ok((outcome, self.execution));
@@ -157,6 +169,34 @@ impl<S: State> Driver<S> {
         Ok(())
     }
 
+    /// Does what the graph inside an activation wants done.
+    fn within(
+        &mut self,
+        outer: Option<&Within>,
+        activation: ActivationId,
+        node: NodeIx,
+        action: Action,
+        waiting: &mut VecDeque<Placed>,
+    ) {
+        let inner = match outer {
+            Some(outer) => outer.graph.inner(node),
+            None => self.nodes.get(node.index()).and_then(|node| node.graph()),
+        };
+        let Some(within) = Within::enter(outer, inner, activation, node) else { return };
+        match action {
+            Action::Run(task) => waiting.push_back((task, Some(Arc::new(within)))),
+            Action::Deliver(post) => self.postman.take(post),
+            Action::StepKept(kept) => self.steps.kept(within.path(), *kept),
+            Action::Reserved(reserved) => self.steps.reserved(within.path(), *reserved),
+            Action::Emit(notice) => self.emit(within.told(notice.into())),
+            Action::Nested { within: activation, node, action } => {
+                self.within(Some(&within), activation, node, *action, waiting);
+            }
+            // The execution takes these in itself.
+            Action::Persist(_) | Action::SetTimer { .. } | Action::Undo(_) | Action::Stop(_) => {}
+        }
+    }
+
     fn emit(&self, event: RunEvent) {
         if let Some(events) = &self.scope.events {
             events.send(event);
@@ -164,10 +204,10 @@ impl<S: State> Driver<S> {
     }
 
     /// One activation alone runs inside the driver; several run as tasks, so that they use all cores.
-    fn begin(&mut self, waiting: &mut VecDeque<Task>) {
+    fn begin(&mut self, waiting: &mut VecDeque<Placed>) {
         let alone = waiting.len() == 1 && self.alone.is_none() && self.together.is_empty();
-        while let Some(task) = waiting.pop_front() {
-            let future = self.activation(task);
+        while let Some((task, within)) = waiting.pop_front() {
+            let future = self.activation(task, within);
             if alone {
                 self.alone = Some(future);
             } else {
@@ -176,24 +216,28 @@ impl<S: State> Driver<S> {
         }
     }
 
-    fn activation(&mut self, task: Task) -> ActivationFuture {
+    fn activation(&mut self, task: Task, within: Option<Arc<Within>>) -> ActivationFuture {
         let Task { activation: id, node, attempt, input, critique, state, answers, steps } = task;
         let spare = self.spare.take().filter(|spare| Arc::strong_count(spare) == 1);
         let mut activation = spare.unwrap_or_else(|| Activation::of(&self.scope));
         if let Some(fresh) = Arc::get_mut(&mut activation) {
+            fresh.within = within;
             fresh.begin(id, node, attempt, answers, critique, steps);
         }
         // A disabled span still costs as much as a node does; one that nobody sees is not made at all.
         let span =
             if tracing::enabled!(tracing::Level::INFO) { self.span(&activation) } else { Span::none() };
-        // The cell was made for this graph, so the state is an `S`.
-        let state = state.downcast::<S>().unwrap_or_default();
-        let called = catch_unwind(AssertUnwindSafe(|| {
-            self.nodes[node.index()].call(state, &input, activation.clone())
+        let called = catch_unwind(AssertUnwindSafe(|| match &activation.within {
+            Some(within) => within.graph.call(node, state, &input, activation.clone()),
+            None => {
+                // The cell was made for this graph, so the state is an `S`.
+                let state = state.downcast::<S>().unwrap_or_default();
+                self.nodes[node.index()].call(state, &input, activation.clone())
+            }
         }));
         let future =
             called.unwrap_or_else(|panic| Box::pin(std::panic::AssertUnwindSafe(resume_panic(panic))));
-        let deadlines = Deadlines::of(&self.scope.plan.nodes[node.index()].policy);
+        let deadlines = Deadlines::of(&activation.plan().nodes[node.index()].policy);
         ActivationFuture { future, activation: Some(activation), deadlines, span }
     }
 
@@ -202,8 +246,8 @@ impl<S: State> Driver<S> {
             "node",
             run = %self.scope.run,
             thread = %self.scope.thread,
-            node = self.scope.plan.node_name(activation.node),
-            activation = %activation.id,
+            node = activation.plan().node_name(activation.node),
+            activation = %activation.full_id(),
             attempt = activation.attempt,
         )
     }
@@ -270,8 +314,18 @@ impl<S: State> Driver<S> {
     }
 
     fn event(&mut self, ended: Ended) -> Result<Event, RunError> {
+        let within = ended.activation.within.clone();
+        let event = self.reported(ended)?;
+        Ok(match within {
+            Some(within) => within.event(event),
+            None => event,
+        })
+    }
+
+    fn reported(&mut self, ended: Ended) -> Result<Event, RunError> {
         let Ended { activation, end } = ended;
-        for settlement in self.steps.settlements(activation.id) {
+        let path = activation.within.as_ref().map_or("", |within| within.path());
+        for settlement in self.steps.settlements(path, activation.id) {
             let now = self.now();
             self.execution.handle(now, settlement)?;
         }
@@ -282,13 +336,14 @@ impl<S: State> Driver<S> {
             End::Returned(Ok((update, decision))) => {
                 let items = spent.take_posts();
                 if !items.is_empty() {
+                    let posted = spent.event(Event::Posted { activation, attempt, items });
                     let now = self.now();
-                    self.execution.handle(now, Event::Posted { activation, attempt, items })?;
+                    self.execution.handle(now, posted)?;
                 }
                 Event::Finished { activation, attempt, update, decision }
             }
             End::Returned(Err(error)) => {
-                let failure = error.to_failure(&self.classifiers);
+                let failure = error.to_failure(spent.classifiers().unwrap_or(&self.classifiers));
                 tracing::warn!(%activation, attempt, code = %failure.code, "{failure}");
                 failed(activation, attempt, failure)
             }

@@ -85,6 +85,16 @@ pub enum RunEvent {
         /// The journal's position; 0 without a journal.
         seq: Seq,
     },
+    /// Something happened in a graph that is a node; numbers of nodes and edges in it are those of that graph. The drive
+    /// ends once, outside.
+    Within {
+        /// The node.
+        node: NodeIx,
+        /// Its activation.
+        activation: ActivationId,
+        /// What happened.
+        event: Box<RunEvent>,
+    },
     /// A node sent something of its own.
     Item(Item),
     /// The drive ended.

@@ -8,6 +8,7 @@ use statewright_engine_core::{
 };
 
 use crate::error::RunError;
+use crate::reading::read_entries;
 use crate::runner::{Runner, ThreadState, typed_state};
 
 /// The end of a superstep, or the beginning of a run: a place from which a thread can be looked at and forked.
@@ -90,7 +91,7 @@ impl<S: State> Runner<S> {
 
     async fn all_entries(&self, thread: &ThreadId) -> Result<Vec<Entry>, RunError> {
         let store = self.checkpointer.as_ref().ok_or(RunError::NoCheckpointer)?;
-        Ok(store.entries(thread, &[(1, Seq::MAX >> 1)]).await?)
+        read_entries(store.as_ref(), thread, &[(1, Seq::MAX >> 1)]).await
     }
 
     async fn recover_at(&self, thread: &ThreadId, seq: Seq) -> Result<Execution, RunError> {

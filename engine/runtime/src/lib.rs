@@ -30,9 +30,11 @@ mod misfit;
 mod node;
 mod outbox;
 mod question;
+mod reading;
 mod runner;
 mod sealed;
 mod step;
+mod subgraph;
 mod timers;
 mod undo;
 
@@ -53,6 +55,7 @@ pub use metered::{MeteredEffect, MeteredStep};
 pub use node::Node;
 pub use outbox::Delivery;
 pub use question::{Pose, Question};
+pub use reading::read_entries;
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 pub use sealed::{SealError, Sealed, Sealer};
 /// What the derive macros name. Not for use by hand: it may change in any release.

@@ -43,12 +43,28 @@ impl Mailbox {
     }
 }
 
+/// Where the activation stands, the activation, its attempt, and the name of the step.
+type StepKey = (String, ActivationId, u32, String);
+
+/// The same with the number of a reservation.
+type ClaimKey = (String, ActivationId, u32, u32);
+
+/// An event without the activations that it happened within, and their path.
+fn innermost(event: &Event) -> (String, &Event) {
+    let (mut event, mut path) = (event, String::new());
+    while let Event::Nested { within, event: inner } = event {
+        path.push_str(&format!("{within}/"));
+        event = inner;
+    }
+    (path, event)
+}
+
 /// The driver's side: which nodes wait for which step.
 pub(crate) struct StepWaiters {
     scope: Arc<RunScope>,
     letters: VecDeque<(Event, Reply)>,
-    waiting: HashMap<(ActivationId, u32, String), Reply>,
-    claims: HashMap<(ActivationId, u32, u32), Reply>,
+    waiting: HashMap<StepKey, Reply>,
+    claims: HashMap<ClaimKey, Reply>,
 }
 
 impl StepWaiters {
@@ -60,12 +76,13 @@ impl StepWaiters {
     pub(crate) fn next(&mut self) -> Option<Event> {
         self.fetch();
         let (event, reply) = self.letters.pop_front()?;
-        match &event {
+        let (path, inner) = innermost(&event);
+        match inner {
             Event::Stepped { activation, attempt, step } => {
-                self.waiting.insert((*activation, *attempt, step.name.clone()), reply);
+                self.waiting.insert((path, *activation, *attempt, step.name.clone()), reply);
             }
             Event::Reserve(wish) => {
-                self.claims.insert((wish.activation, wish.attempt, wish.number), reply);
+                self.claims.insert((path, wish.activation, wish.attempt, wish.number), reply);
             }
             _ => {}
         }
@@ -74,14 +91,17 @@ impl StepWaiters {
 
     /// What an execution that has ended said that it spent: it counts before that end. What others left keeps its turn, so
     /// that nobody settles before it has reserved.
-    pub(crate) fn settlements(&mut self, of: ActivationId) -> Vec<Event> {
+    pub(crate) fn settlements(&mut self, path: &str, of: ActivationId) -> Vec<Event> {
         self.fetch();
         if self.letters.is_empty() {
             return Vec::new();
         }
         let letters = std::mem::take(&mut self.letters).into_iter();
-        let (settlements, others): (VecDeque<_>, VecDeque<_>) =
-            letters.partition(|(event, _)| matches!(event, Event::Spent(spent) if spent.activation == of));
+        let is_its = |event: &Event| {
+            let (within, inner) = innermost(event);
+            within == path && matches!(inner, Event::Spent(spent) if spent.activation == of)
+        };
+        let (settlements, others): (VecDeque<_>, VecDeque<_>) = letters.partition(|(event, _)| is_its(event));
         self.letters = others;
         settlements.into_iter().map(|(event, _)| event).collect()
     }
@@ -94,17 +114,18 @@ impl StepWaiters {
     }
 
     /// Lets the node spend, or not.
-    pub(crate) fn reserved(&mut self, reserved: Reserved) {
+    pub(crate) fn reserved(&mut self, path: &str, reserved: Reserved) {
         let Reserved { activation, attempt, number, refused } = reserved;
-        if let Some(reply) = self.claims.remove(&(activation, attempt, number)) {
+        if let Some(reply) = self.claims.remove(&(path.to_owned(), activation, attempt, number)) {
             // A node that was dropped meanwhile does not listen.
             let _ = reply.send(refused);
         }
     }
 
     /// Lets the node go on.
-    pub(crate) fn kept(&mut self, kept: StepKept) {
-        if let Some(reply) = self.waiting.remove(&(kept.activation, kept.attempt, kept.name)) {
+    pub(crate) fn kept(&mut self, path: &str, kept: StepKept) {
+        if let Some(reply) = self.waiting.remove(&(path.to_owned(), kept.activation, kept.attempt, kept.name))
+        {
             // A node that was dropped meanwhile does not listen.
             let _ = reply.send(kept.refused);
         }

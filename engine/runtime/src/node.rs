@@ -9,6 +9,7 @@ use statewright_engine_core::{Data, Decision, IntoCommand, Payload, Route, State
 
 use crate::context::{Activation, Ctx};
 use crate::error::NodeError;
+use crate::subgraph::ErasedGraph;
 
 /// A node as a struct: its dependencies are fields, its input and output associated types. `async fn run` is fine in
 /// the implementation.
@@ -38,6 +39,11 @@ pub(crate) trait ErasedNode<S>: Send + Sync {
         input: &Payload,
         activation: Arc<Activation>,
     ) -> BoxFuture<'static, NodeOutput>;
+
+    /// The graph that it is, if it is one.
+    fn graph(&self) -> Option<Arc<dyn ErasedGraph>> {
+        None
+    }
 }
 
 fn erase<S: State, O: IntoCommand<S>>(output: O) -> (UpdateValue, Option<Decision>) {
@@ -75,7 +81,7 @@ where
         let input = match input.read::<I>() {
             Ok(input) => input,
             Err(reason) => {
-                let error = unreadable(activation.run.plan.node_name(activation.node), &reason);
+                let error = unreadable(activation.plan().node_name(activation.node), &reason);
                 return Box::pin(std::future::ready(Err(error)));
             }
         };
@@ -97,7 +103,7 @@ impl<S: State, N: Node<S>> ErasedNode<S> for StructNode<N> {
         let input = match input.read::<N::In>() {
             Ok(input) => input,
             Err(reason) => {
-                let error = unreadable(activation.run.plan.node_name(activation.node), &reason);
+                let error = unreadable(activation.plan().node_name(activation.node), &reason);
                 return Box::pin(std::future::ready(Err(error)));
             }
         };

@@ -22,6 +22,7 @@ use crate::error::{NodeError, RunError};
 use crate::events::{EventSender, Events};
 use crate::graph::Graph;
 use crate::outbox::{Deliverers, Delivery, deliverer};
+use crate::reading;
 use crate::undo::undone;
 
 /// Reads the time, in milliseconds since 1970.
@@ -209,12 +210,17 @@ impl<S: State> Runner<S> {
 
     async fn recover(&self, thread: &ThreadId, options: Options) -> Result<Execution, RunError> {
         let store = self.checkpointer.as_ref().ok_or(RunError::NoCheckpointer)?;
-        let snapshot = store.latest_snapshot(thread).await?;
+        let store = store.as_ref();
+        let snapshot = reading::latest_snapshot(store, thread).await?;
         let cell = Box::new(TypedCell::<S>::new());
         let recovery = Recovery::new(self.graph.plan.clone(), cell, options, snapshot.as_ref())?;
         let needs = recovery.needs();
-        let referenced = if needs.is_empty() { Vec::new() } else { store.entries(thread, &needs).await? };
-        let tail = store.entries(thread, &[(recovery.tail_from(), u64::MAX >> 1)]).await?;
+        let referenced = match needs.as_slice() {
+            [] => Vec::new(),
+            needs => reading::entries(store, thread, needs, &[]).await?,
+        };
+        let tail = [(recovery.tail_from(), u64::MAX >> 1)];
+        let tail = reading::entries(store, thread, &tail, &referenced).await?;
         Ok(recovery.finish(&referenced, &tail)?)
     }
 }

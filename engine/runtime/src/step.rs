@@ -114,7 +114,7 @@ impl Call {
     }
 
     pub(crate) fn key(&self) -> String {
-        key(&self.activation.run.thread, &self.activation.id.to_string(), &self.name)
+        key(&self.activation.run.thread, &self.activation.full_id(), &self.name)
     }
 
     /// Takes the name, and keeps the node from being dropped by a question while the step is at work. Never resolves
@@ -126,6 +126,9 @@ impl Call {
         if let Some(Err(reason)) = &self.input {
             let message = format!("the input of the step `{}` cannot be hashed: {reason}", self.name);
             return Err(NodeError::permanent(message).with_code("SW-X254"));
+        }
+        if self.undo.is_some() && self.activation.within.is_some() {
+            return Err(budget::outermost_only("do an effect that can be undone"));
         }
         if let Some(Err(reason)) = &self.undo {
             let message = format!("how `{}` is undone cannot be stored: {reason}", self.name);
@@ -165,7 +168,7 @@ impl Call {
     }
 
     pub(crate) fn unknown(&self) -> UnknownEffect {
-        let id = format!("{}@{}", self.name, self.activation.id);
+        let id = format!("{}@{}", self.name, self.activation.full_id());
         UnknownEffect { id, name: self.name.clone(), key: self.key() }
     }
 
@@ -266,7 +269,8 @@ impl Call {
     async fn keep(&self, state: StepState) -> Result<(), NodeError> {
         let step = self.stored(state);
         let Activation { id, attempt, run, .. } = self.activation.as_ref();
-        let kept = run.mailbox.send(Event::Stepped { activation: *id, attempt: *attempt, step });
+        let event = Event::Stepped { activation: *id, attempt: *attempt, step };
+        let kept = run.mailbox.send(self.activation.event(event));
         match kept.await {
             Ok(None) => Ok(()),
             Ok(Some(failure)) => Err(NodeError::permanent(failure.message).with_code(failure.code)),

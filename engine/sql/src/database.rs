@@ -39,6 +39,15 @@ impl Database {
         }
     }
 
+    /// The version of the tables that this build reads and writes.
+    pub(crate) fn version(&self) -> i64 {
+        match self {
+            Self::Sqlite(_) => crate::schema::VERSION,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => crate::postgres::VERSION,
+        }
+    }
+
     /// The query for entries whose keys lie in some of the ranges that its parameter lists as JSON.
     pub(crate) fn ranges(&self) -> &'static str {
         match self {

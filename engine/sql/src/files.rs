@@ -125,8 +125,9 @@ async fn look(path: &Path) -> Result<(i64, i64, i64), sqlx::Error> {
     seen
 }
 
-/// Looks again with a connection that reads the log as well, and only then prepares the database for use.
-pub(crate) async fn verify(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+/// Looks again with a connection that reads the log as well, and only then prepares the database for use. Gives the version
+/// that it had.
+pub(crate) async fn verify(connection: &mut SqliteConnection, path: &Path) -> Result<i64, StoreError> {
     let failed = |cause: sqlx::Error| error::from_sqlx(&cause, path);
     if schema::application_of(connection).await.map_err(failed)? != schema::APPLICATION_ID {
         return Err(error::foreign(path));
@@ -143,7 +144,7 @@ pub(crate) async fn verify(connection: &mut SqliteConnection, path: &Path) -> Re
     // opens a file that it may not write to all the same, and only says so at the first write.
     const PREPARE: &str = "PRAGMA journal_size_limit = 67108864; BEGIN IMMEDIATE; ROLLBACK";
     sqlx::raw_sql(PREPARE).execute(connection).await.map_err(failed)?;
-    Ok(())
+    Ok(version)
 }
 
 fn known_version(path: &Path, version: i64) -> Result<(), StoreError> {

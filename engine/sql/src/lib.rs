@@ -27,4 +27,4 @@ mod writer;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use runs::{FoundRun, RunFilter, RunRow};
 pub use sqlite::{SqliteOptions, SqliteStore};
-pub use store::{SqlStore, WriterStats};
+pub use store::{Migration, SqlStore, WriterStats};

@@ -70,12 +70,12 @@ impl SqliteStore {
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StoreError> {
         let database = files::prepare(path.as_ref()).await?;
         let connect = files::connect_options(&database).busy_timeout(options.busy_timeout);
-        let connection = writing_connection(&database, &connect, &options).await?;
+        let (connection, found) = writing_connection(&database, &connect, &options).await?;
         let mut locks = database.as_os_str().to_owned();
         locks.push(".locks");
         let file = File { path: database, locks: locks.into(), connect };
         let connection = Connection::Sqlite(connection);
-        Ok(Self { store: SqlStore::new(Database::Sqlite(file), connection, options.readers_max) })
+        Ok(Self { store: SqlStore::new(Database::Sqlite(file), connection, options.readers_max, found) })
     }
 
     /// The canonical path of the database.
@@ -88,14 +88,14 @@ async fn writing_connection(
     database: &Path,
     connect: &SqliteConnectOptions,
     options: &SqliteOptions,
-) -> Result<SqliteConnection, StoreError> {
+) -> Result<(SqliteConnection, i64), StoreError> {
     let mut connect = connect.clone();
     if let Some(pages) = options.pages_max {
         connect = connect.pragma("max_page_count", pages.to_string());
     }
     let mut connection = connect.connect().await.map_err(|error| error::from_sqlx(&error, database))?;
     match files::verify(&mut connection, database).await {
-        Ok(()) => Ok(connection),
+        Ok(found) => Ok((connection, found)),
         Err(refused) => {
             // Closed before the error is out, so that no log of ours stays beside a file that is not for us.
             let _ = connection.close().await;

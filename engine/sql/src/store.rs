@@ -27,6 +27,15 @@ pub struct WriterStats {
     pub entries: u64,
 }
 
+/// How the tables of a database were brought to the version of this build when it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// The version that was found; 0 if there were no tables.
+    pub from: i64,
+    /// The version of this build.
+    pub to: i64,
+}
+
 /// A [`Checkpointer`] and a table of runs, whichever database they are in. Clones share its connections.
 ///
 /// A [`SqliteStore`](crate::SqliteStore) is one and turns into one, and so does every other store of this crate.
@@ -40,16 +49,19 @@ struct Inner {
     database: Arc<Database>,
     queue: Queue,
     readers: Readers,
+    /// The version that the tables had when they were opened.
+    found: i64,
 }
 
 impl SqlStore {
     /// A store on an open connection, which syncs. Starts the task that writes.
-    pub(crate) fn new(database: Database, connection: Connection, readers_max: u32) -> Self {
+    pub(crate) fn new(database: Database, connection: Connection, readers_max: u32, found: i64) -> Self {
         let database = Arc::new(database);
         let inner = Inner {
             queue: Queue::start(connection, Arc::clone(&database)),
             readers: Readers::new(Arc::clone(&database), readers_max),
             database,
+            found,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -97,6 +109,11 @@ impl SqlStore {
     pub async fn close(&self) {
         self.inner.readers.close().await;
         self.inner.queue.close().await;
+    }
+
+    /// What opening the database did to its tables.
+    pub fn migration(&self) -> Migration {
+        Migration { from: self.inner.found, to: self.inner.database.version() }
     }
 
     pub(crate) fn queue(&self) -> &Queue {

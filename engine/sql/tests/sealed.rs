@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use sha2::{Digest, Sha256};
 use statewright_engine_runtime::{
     Checkpointer, Ctx, Durability, Graph, Interrupt, MemoryCheckpointer, NodeError, Outcome, RunError,
     SealError, Sealed, Sealer, Seq, State, StateGraph, StoreError, ThreadId,
@@ -181,4 +182,22 @@ async fn an_entry_that_cannot_be_sealed_is_not_stored() {
     let error = runner.start("without a key", Diary::update().pages(SECRETS[0])).await.unwrap_err();
     assert_eq!(error.code(), "SW-S439", "{error}");
     assert_eq!(store.all(&"without a key".into()), []);
+}
+
+#[tokio::test]
+async fn a_sealed_thread_leaves_out_what_it_holds_and_shows_no_hash_of_it() {
+    let store = MemoryCheckpointer::new();
+    let runner = graph().runner().checkpointer(Sealed::new(store.clone(), Cipher::with_key([3; 32])));
+    let page = "sixteen bytes...".repeat(1024);
+    let report = runner.start("t", Diary::update().pages(page.clone())).await.unwrap();
+    // The answer is the page once more, and what is then written is the same list of one page that the input was.
+    let report = runner.answer("t", report.interrupts[0].id.clone(), &page).await.unwrap();
+    assert_eq!(report.state.pages, [page.as_str(), SECRETS[1], page.as_str()]);
+    let entries = store.all(&ThreadId::new("t"));
+    let stored: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
+    assert!(stored < 2 * page.len() + 10_000, "{stored} bytes are stored");
+    assert_eq!(runner.load("t").await.unwrap().state, report.state);
+    let hash = Sha256::digest(rmp_serde::to_vec(&[&page]).unwrap());
+    let shown = entries.iter().any(|entry| entry.bytes.windows(32).any(|part| part == hash.as_slice()));
+    assert!(!shown, "the hash of a value stands in a sealed entry");
 }

@@ -22,4 +22,4 @@ pub use rng::{Rng, digest, mix};
 pub use scenario::{Scenario, SimPolicy};
 pub use script::{Carried, Cost, Script, ScriptedStep, Visit};
 pub use simulator::{History, Violation, simulate};
-pub use state::{Row, SimState, SimStateUpdate};
+pub use state::{Row, SimState, SimStateUpdate, Wide};

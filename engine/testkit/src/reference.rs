@@ -8,7 +8,7 @@ use statewright_engine_core::{ActivationId, NodeIx, State, Topology, Wire, Write
 
 use crate::leads::forward;
 use crate::script::{Carried, Script, Visit};
-use crate::state::{SimState, SimStateUpdate, turned};
+use crate::state::{SimState, SimStateUpdate, Wide, turned};
 
 /// How often an exhausted run is taken up again before it is left.
 const GRANTS_MAX: usize = 2;
@@ -151,8 +151,8 @@ struct Kept {
     rounds: u32,
     best: u32,
     score: f64,
-    last: Option<u64>,
-    mark: Option<u64>,
+    last: Option<Wide>,
+    mark: Option<Wide>,
 }
 
 /// What is at a join.

@@ -10,7 +10,7 @@ use statewright_engine_core::{
 };
 
 use crate::rng::{digest, mix};
-use crate::state::{Row, SimState, SimStateUpdate};
+use crate::state::{Row, SimState, SimStateUpdate, Wide};
 
 /// What travels along the edges of a variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +28,9 @@ impl Carried {
     pub fn decision(&self, variant: u16) -> Decision {
         let payloads = match self {
             Carried::Nothing => Payloads::None,
-            Carried::One(number) => Payloads::One(Payload::live(*number)),
+            Carried::One(number) => Payloads::One(Payload::live(Wide(*number))),
             Carried::Each(numbers) => {
-                Payloads::Each(numbers.iter().map(|number| Payload::live(*number)).collect())
+                Payloads::Each(numbers.iter().map(|number| Payload::live(Wide(*number))).collect())
             }
         };
         Decision { variant, payloads }
@@ -104,7 +104,8 @@ impl Cost {
 impl ScriptedStep {
     /// The result of the step with this name.
     pub fn value_of(name: &str) -> Vec<u8> {
-        digest(&name).to_le_bytes().to_vec()
+        let wide = Payload::live(Wide(digest(&name) % 20));
+        wide.encode().ok().flatten().unwrap_or_default()
     }
 }
 
@@ -184,7 +185,7 @@ impl Script {
             update = update.low(value % 5000);
         }
         if writes(4) {
-            update = if writes(5) { update.last(value) } else { update.clear_last() };
+            update = if writes(5) { update.last(Wide(value % 20)) } else { update.clear_last() };
         }
         if writes(6) && writes(7) {
             update =
@@ -209,7 +210,7 @@ impl Script {
             update = update.cost(1);
         }
         if self.marks && writes(14) {
-            update = update.mark(value);
+            update = update.mark(Wide(value % 30));
         }
         update
     }
@@ -263,7 +264,7 @@ impl Script {
         let hash = mix(&[self.seed, 6, run as u64]);
         let update = SimState::update().log(hash % 100).of_run(hash % 90).cost(3).fresh(hash % 80);
         if hash.is_multiple_of(3) {
-            update.last(hash % 70).rows(Row { key: 1, value: hash % 60 })
+            update.last(Wide(hash % 20)).rows(Row { key: 1, value: hash % 60 })
         } else {
             update
         }

@@ -109,6 +109,7 @@ impl Recorder {
                         execution.handle(self.now, Event::Persisted { seq }).unwrap();
                     }
                     Action::Run(task) => running.push(task),
+                    Action::Nested { .. } => unreachable!("no graph stands inside this one"),
                     Action::Emit(_)
                     | Action::StepKept(_)
                     | Action::Reserved(_)

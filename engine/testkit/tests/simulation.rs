@@ -16,6 +16,7 @@ fn ten_thousand_histories_keep_every_promise() {
     assert_eq!(histories.len(), 10_000);
     assert!(total(|h| h.crashes) > 5_000, "too few crashes");
     assert!(total(|h| h.snapshots) > 10_000, "too few snapshots");
+    assert!(total(|h| h.cut) > 10_000, "too few values were stored once: {}", total(|h| h.cut));
     assert!(total(|h| h.prefixes) > 5_000, "too few prefixes were compared");
     assert!(total(|h| h.cancels) > 100, "too few runs were cancelled");
     assert!(total(|h| h.executions) > 50_000, "too few executions");

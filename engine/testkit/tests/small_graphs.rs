@@ -10,7 +10,7 @@ use statewright_engine_core::{
     Action, Event, Execution, Journaling, NodeIx, Observe, Options, Outcome, Plan, State, Task, Topology,
     TypedCell, UpdateValue, VariantWiring, Wire,
 };
-use statewright_engine_testkit::{End, Reference, Script, SimState, Visit};
+use statewright_engine_testkit::{End, Reference, Script, SimState, Visit, Wide};
 
 const SCRIPT: Script = Script { seed: 42, asks: false, marks: false };
 const LABELS: [&str; 4] = ["A", "B", "C", "D"];
@@ -236,7 +236,7 @@ fn run(shape: &Shape, plan: &Arc<Plan>, reference: &Reference, order: &mut Order
         }
         let task = running.remove(order.choose(running.len()));
         let state = task.state.downcast::<SimState>().unwrap();
-        let input = (!task.input.is_unit()).then(|| task.input.read::<u64>().unwrap());
+        let input = (!task.input.is_unit()).then(|| task.input.read::<Wide>().unwrap().0);
         let visit = Visit { node: task.node, activation: task.activation, input, state: &state };
         let update = UpdateValue::live(SCRIPT.update(&visit, None));
         let Task { activation, attempt, .. } = task;

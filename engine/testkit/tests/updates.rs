@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use statewright_engine_core::{StateCell, TypedCell, UpdateValue};
 use statewright_engine_runtime::{State, Update, Write};
-use statewright_engine_testkit::{Rng, Row, SimState, SimStateUpdate};
+use statewright_engine_testkit::{Rng, Row, SimState, SimStateUpdate, Wide};
 
 /// An update that writes whatever the seed says.
 fn update(seed: u64) -> SimStateUpdate {
@@ -19,9 +19,9 @@ fn update(seed: u64) -> SimStateUpdate {
             1 => update.sum(value >> 8),
             2 => update.high(value),
             3 => update.low(value),
-            4 => update.last(value),
+            4 => update.last(Wide(value)),
             5 => update.clear_last(),
-            6 => update.mark(value),
+            6 => update.mark(Wide(value)),
             7 => update.clear_mark(),
             8 => update.rows(Row { key: value % 4, value }),
             9 => update.seen(value % 16),

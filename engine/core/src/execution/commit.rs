@@ -150,6 +150,7 @@ impl Execution {
     /// Makes the advance the present superstep.
     pub(super) fn enter(&mut self, superstep: u64) {
         self.superstep = superstep;
+        self.forget_nested();
         self.counters.apply(&self.advance.joins, &self.advance.crossings);
         self.exhausted = self.advance.exhausted;
         std::mem::swap(&mut self.slots, &mut self.advance.next);
@@ -199,6 +200,10 @@ impl Execution {
         let (node, attempt) = (slot.node, slot.attempts);
         self.lanes.enter(node);
         self.emit(|_| Notice::NodeStarted { activation, node, attempt });
-        self.gate(Gated::Run(place));
+        if self.plan.nodes[node.index()].child.is_some() {
+            self.enter_later(place);
+        } else {
+            self.gate(Gated::Run(place));
+        }
     }
 }

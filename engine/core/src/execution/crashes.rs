@@ -14,6 +14,7 @@ use crate::journal::Crashed;
 impl Execution {
     /// In recovery: where everything has settled, or a record says that it stopped, the drive is over.
     pub(super) fn note_end(&mut self) {
+        self.follow_nested();
         self.count_unsettled();
         self.driven = self.driven && matches!(self.status(), Status::Open);
     }
@@ -28,7 +29,8 @@ impl Execution {
         for (place, slot) in self.slots.iter().enumerate() {
             let at_once = self.plan.nodes[slot.node.index()].policy.at_once_max();
             let of_node = running.entry(slot.node).or_default();
-            if slot.may_run(now_ms) && at_once.is_none_or(|most| *of_node < most) {
+            let graph = self.plan.nodes[slot.node.index()].child.is_some();
+            if !graph && slot.may_run(now_ms) && at_once.is_none_or(|most| *of_node < most) {
                 *of_node += 1;
                 crashed.push(self.crash(place as u32, slot));
             }

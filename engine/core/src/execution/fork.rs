@@ -8,6 +8,7 @@ use super::advance::panic_text;
 use super::fold::References;
 use super::slot::Progress;
 use super::types::{Entry, Journaling, Refused};
+use super::values::Values;
 use super::writer::Writer;
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
@@ -36,12 +37,21 @@ impl Execution {
             failure: Failure::permanent("SW-X224", panic_text(panic.as_ref())),
         })??;
         self.origin = Some(origin);
+        self.detach();
+        self.options.journaling = Journaling::Each;
+        self.write_snapshot(now_ms)?;
+        self.writer.entries.pop_front().ok_or(Refused::NothingOpen { how: "never begun" })
+    }
+
+    /// Forgets the journal that it was read from.
+    pub(super) fn detach(&mut self) {
         self.outbox.clear();
         self.undos.clear();
         // Nothing may refer to entries of the other journal any more.
         self.writer = Writer {
             next_seq: 1,
             references: References::incomplete(self.cell.as_ref()),
+            values: Values::new(self.options.limits.value_bytes),
             ..Writer::default()
         };
         for slot in &mut self.slots {
@@ -54,8 +64,6 @@ impl Execution {
                 *seq = 0;
             }
         }
-        self.options.journaling = Journaling::Each;
-        self.write_snapshot(now_ms)?;
-        self.writer.entries.pop_front().ok_or(Refused::NothingOpen { how: "never begun" })
+        self.detach_nested();
     }
 }

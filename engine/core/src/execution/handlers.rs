@@ -66,7 +66,9 @@ impl Execution {
         self.driving = true;
         self.driven = true;
         self.draining = false;
-        self.emit(|_| Notice::RunOpened { run, resumed: false });
+        if !self.is_nested() {
+            self.emit(|_| Notice::RunOpened { run, resumed: false });
+        }
         self.enter(superstep);
         self.take_posts_back();
         self.hand_out_posts(now_ms)?;
@@ -81,7 +83,8 @@ impl Execution {
             .filter(|edge| bounded(edge).is_some_and(|most| self.counters.crossed[edge.index()] > most))
             .collect();
         let failed = |slot: &Slot| matches!(slot.progress, Progress::Failed(_));
-        let keeps_failed = self.slots.iter().any(failed)
+        let failed = self.slots.iter().any(failed) || !self.nested_failures().is_empty();
+        let keeps_failed = failed
             && !matches!(self.status(), Status::Stopped(Outcome::Failed(_) | Outcome::BudgetExceeded(_)));
         let crashed = self.crashed(now_ms);
         // What the drive before left open was perhaps spent.
@@ -97,10 +100,11 @@ impl Execution {
         self.write(now_ms, record)?;
         self.take_up(&granted, keeps_failed);
         self.count_crashes(&crashed);
+        self.take_up_nested(now_ms, keeps_failed);
         self.driving = true;
         self.driven = true;
         self.draining = false;
-        if let Some(run) = self.run.clone() {
+        if let Some(run) = self.run.clone().filter(|_| !self.is_nested()) {
             self.emit(|_| Notice::RunOpened { run, resumed: true });
         }
         self.tell_crashes(crashed);
@@ -174,6 +178,7 @@ impl Execution {
         self.end_reservations(activation);
         self.slots[index].progress = Progress::Finished { update, decision, seq };
         self.slots[index].drop_steps();
+        self.adopt_posts(index);
         self.leave_running(activation.index);
         let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
         let committed = complete.then(|| self.try_commit());
@@ -214,6 +219,9 @@ impl Execution {
         let slot = &mut self.slots[index as usize];
         slot.fail(failure.clone(), retry, handled);
         let node = slot.node;
+        if handled {
+            self.adopt_posts(index as usize);
+        }
         let (retry_at_ms, failure) = (retry.map(|retry| retry.at_ms), Arc::new(failure));
         self.emit(|_| Notice::NodeFailed { activation, node, attempt, failure, retry_at_ms });
         match retry_at_ms {
@@ -250,7 +258,7 @@ impl Execution {
         for Asking { name, question, expiry } in questions {
             let (after_ms, default) = expiry.unzip();
             let asked = StoredInterrupt {
-                id: format!("{name}@{activation}"),
+                id: format!("{name}@{}", self.full_id(activation)),
                 name,
                 question: ByteBuf::from(question),
                 deadline_ms: after_ms.map(|after_ms| now_ms.saturating_add(after_ms)),
@@ -307,6 +315,9 @@ impl Execution {
     }
 
     pub(super) fn answered(&mut self, now_ms: u64, id: &str, value: Vec<u8>) -> Result<(), Refused> {
+        if let Some(answered) = self.answer_within(now_ms, id, &value) {
+            return answered;
+        }
         let place = self.question(id)?;
         self.fits(value.len())?;
         if self.slots[place].expired(now_ms).iter().any(|(expired, _)| expired == id) {
@@ -346,6 +357,7 @@ impl Execution {
         }
         self.gated = kept;
         self.lanes.clear();
+        self.drain_nested(now_ms)?;
         self.settle(now_ms)
     }
 
@@ -374,6 +386,8 @@ impl Execution {
         self.write(now_ms, || Body::Cancelled)?;
         self.cancelled = true;
         self.undos.clear();
+        self.adopt_all_posts();
+        self.forget_nested();
         self.slots.clear();
         self.count_unsettled();
         self.gated.retain(|(_, action)| matches!(action, Gated::Emit(_)));

@@ -28,6 +28,7 @@ mod gates;
 mod handlers;
 mod joins;
 mod lanes;
+mod nested;
 mod options;
 mod outbox;
 mod recover;
@@ -39,6 +40,7 @@ mod stand;
 mod steps;
 mod types;
 mod undos;
+mod values;
 mod view;
 mod writer;
 
@@ -52,16 +54,19 @@ pub use types::{
     Action, Answer, Asking, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
     Outcome, Refused, Status, StepKept, Task,
 };
+pub use values::{fill_values, missing_values};
 pub use view::{StepView, ThreadView};
 
 use self::advance::{Advance, Counters};
 use self::budgets::Budgets;
 use self::fold::References;
 use self::lanes::Lanes;
+use self::nested::{Inner, Polled};
 use self::outbox::Pending;
 use self::retry::BackOffs;
 use self::slot::{Progress, Slot};
 use self::undos::Undos;
+use self::values::Values;
 use self::writer::Writer;
 use crate::cell::{Snapshot, StateCell, UpdateValue};
 use crate::failure::Failure;
@@ -106,6 +111,7 @@ pub struct Execution {
     back_offs: BackOffs,
     lanes: Lanes,
     writer: Writer,
+    inner: Inner,
     gated: VecDeque<(Seq, Gated)>,
 }
 
@@ -143,6 +149,8 @@ impl Execution {
         let references = References::new(cell.as_ref());
         let lanes = Lanes::new(&plan);
         let budgets = Budgets::of(&plan);
+        let inner = Inner::new(&plan);
+        let values = Values::new(options.limits.value_bytes);
         Self {
             plan,
             cell,
@@ -169,7 +177,8 @@ impl Execution {
             driven: false,
             back_offs: BackOffs::default(),
             lanes,
-            writer: Writer { next_seq: 1, references, ..Writer::default() },
+            writer: Writer { next_seq: 1, references, values, ..Writer::default() },
+            inner,
             gated: VecDeque::new(),
         }
     }
@@ -202,7 +211,7 @@ impl Execution {
     /// Whether [`Execution::state`] is the state of the last commit. After a reducer or a branch failed it is not:
     /// load the thread anew from its journal.
     pub fn is_sound(&self) -> bool {
-        !self.half_folded
+        !self.half_folded && self.is_sound_within()
     }
 
     /// The position of the last entry.
@@ -216,6 +225,7 @@ impl Execution {
     /// [`Refused`] when the thread's state does not allow it; nothing has changed then. Reports about executions that
     /// were superseded are not errors: they are fenced, silently.
     pub fn handle(&mut self, now_ms: u64, event: Event) -> Result<(), Refused> {
+        self.note_time(now_ms);
         match event {
             Event::Start { run, input } => self.start(now_ms, run, input),
             Event::Resume => self.resume(now_ms),
@@ -243,12 +253,14 @@ impl Execution {
             Event::Answered { interrupt, value } => self.answered(now_ms, &interrupt, value),
             Event::Persisted { seq } => {
                 self.writer.acked = self.writer.acked.max(seq);
-                Ok(())
+                self.acknowledge()
             }
             Event::TimerFired => {
                 self.timer_fired(now_ms);
-                Ok(())
+                self.undo_timer_fired(now_ms)?;
+                self.wake_nested(now_ms)
             }
+            Event::Nested { within, event } => self.pass_on(now_ms, within, *event),
             Event::Drain => self.drain(now_ms),
             Event::Cancel => self.cancel(now_ms),
         }
@@ -256,18 +268,27 @@ impl Execution {
 
     /// The next action, if one is due.
     pub fn poll_action(&mut self) -> Option<Action> {
-        if let Some(entry) = self.writer.entries.pop_front() {
-            return Some(Action::Persist(entry));
+        loop {
+            if let Some(entry) = self.writer.entries.pop_front() {
+                return Some(Action::Persist(entry));
+            }
+            if self.gated.front().is_some_and(|(seq, _)| *seq <= self.writer.acked) {
+                return self.gated.pop_front().map(|(_, gated)| self.open_gate(gated));
+            }
+            if !self.inner.any {
+                return None;
+            }
+            match self.poll_nested() {
+                Polled::Action(action) => return Some(action),
+                Polled::Again => {}
+                Polled::Nothing => return None,
+            }
         }
-        if self.gated.front().is_some_and(|(seq, _)| *seq <= self.writer.acked) {
-            return self.gated.pop_front().map(|(_, gated)| self.open_gate(gated));
-        }
-        None
     }
 
     fn open_gate(&self, gated: Gated) -> Action {
         match gated {
-            Gated::SetTimer(at_ms) => Action::SetTimer { at_ms },
+            Gated::SetTimer(at_ms) => Action::SetTimer { at_ms: self.earliest(at_ms) },
             Gated::Emit(notice) => Action::Emit(notice),
             Gated::Deliver(post) => Action::Deliver(post),
             Gated::Kept(kept) => Action::StepKept(kept),

@@ -34,7 +34,8 @@ pub(super) enum Hands {
 impl Execution {
     /// Items that are not known to be delivered, oldest first.
     pub fn outbox(&self) -> impl Iterator<Item = &StoredPost> {
-        self.outbox.iter().map(|pending| pending.post.as_ref())
+        let own = self.outbox.iter().map(|pending| pending.post.as_ref());
+        own.chain(self.nested_outbox())
     }
 
     /// A running activation posts, before its end is reported.
@@ -53,8 +54,9 @@ impl Execution {
             let message = format!("the items of the outbox cannot be stored: {error}");
             return self.failed(now_ms, activation, attempt, Failure::permanent(error.code(), message), 0);
         }
+        let full_id = self.full_id(activation);
         let post = |(place, (kind, payload)): (usize, (String, Vec<u8>))| StoredPost {
-            id: format!("{activation}#{place}"),
+            id: format!("{full_id}#{place}"),
             kind,
             payload: payload.into(),
         };
@@ -99,6 +101,14 @@ impl Execution {
     /// Whether the driver is still to report on an item.
     pub(super) fn delivers(&self) -> bool {
         self.outbox.iter().any(|pending| pending.hands == Hands::Drivers)
+            || self.errand && self.delivers_within()
+    }
+
+    /// Nobody delivers them, and no entry of this journal holds them.
+    pub(super) fn forget_holders(&mut self) {
+        for pending in &mut self.outbox {
+            (pending.held, pending.hands) = ((0, 0), Hands::Ours);
+        }
     }
 
     /// What is under way is ended with the drive; whoever takes the thread up next delivers it again.
@@ -122,6 +132,7 @@ impl Execution {
         self.errand = true;
         self.take_posts_back();
         self.hand_out_posts(now_ms)?;
+        self.deliver_within(now_ms)?;
         self.settle(now_ms)
     }
 
@@ -129,7 +140,8 @@ impl Execution {
         let Some(place) =
             self.outbox.iter().position(|pending| pending.post.id == id && pending.hands == Hands::Drivers)
         else {
-            return Ok(());
+            let within = self.delivered_within(now_ms, id, delivered);
+            return within.map_or(Ok(()), |told| told.and_then(|()| self.settle(now_ms)));
         };
         if delivered {
             self.write(now_ms, || Body::Delivered { id: id.to_owned() })?;
@@ -140,8 +152,10 @@ impl Execution {
         self.settle(now_ms)
     }
 
-    pub(super) fn outbox_image(&self) -> Vec<PostImage> {
+    /// With `whole`, without references to entries.
+    pub(super) fn outbox_image(&self, whole: bool) -> Vec<PostImage> {
         let image = |pending: &Pending| match pending.held {
+            _ if whole => PostImage::Held(pending.post.as_ref().clone()),
             (0, _) => PostImage::Held(pending.post.as_ref().clone()),
             (seq, place) => PostImage::At(seq, place),
         };

@@ -112,15 +112,18 @@ impl Recovery {
         options: Options,
         latest_snapshot: Option<&Entry>,
     ) -> Result<Self, RecoverError> {
+        let mut execution = Execution::new(plan, cell, options);
         let mut snapshot = None;
         if let Some(entry) = latest_snapshot {
             let body: SnapshotBody = read(entry)?;
-            same_graph(&plan, body.fingerprint, Some(&body.table))?;
+            same_graph(&execution.plan, body.fingerprint, Some(&body.table))?;
             countable(entry.seq, entry.seq.max(body.superstep))?;
+            execution.writer.values.load(entry.seq, &body.known)?;
+            execution.writer.values.learn(entry);
             snapshot = Some((entry.seq, Box::new(body)));
         }
-        let snapshot_bytes = latest_snapshot.map_or(0, |entry| entry.bytes.len() as u64);
-        Ok(Self { execution: Execution::new(plan, cell, options), snapshot, snapshot_bytes })
+        let snapshot_bytes = latest_snapshot.map_or(0, stored_bytes);
+        Ok(Self { execution, snapshot, snapshot_bytes })
     }
 
     /// The entries before the tail that are needed: closed ranges, without overlap, in ascending order.
@@ -172,6 +175,7 @@ impl Recovery {
             }
             next += 1;
             execution.writer.next_seq = next;
+            execution.writer.values.learn(entry);
             match entry.kind {
                 // A snapshot in the tail says nothing that the records around it do not say, but it may be a base.
                 EntryKind::Snapshot => execution.pass_snapshot(entry)?,
@@ -181,21 +185,34 @@ impl Recovery {
                         if let Body::Opened(opened) = &record.body { Some(&opened.table) } else { None };
                     same_graph(&execution.plan, record.fingerprint, table)?;
                     execution.replay(entry.seq, record.body)?;
-                    execution.writer.since_snapshot += entry.bytes.len() as u64;
+                    execution.writer.since_snapshot += stored_bytes(entry);
                 }
             }
         }
         execution.writer.acked = next - 1;
         execution.note_end();
+        execution.settle_nested();
         Ok(execution)
     }
 }
 
-pub(super) fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T, RecoverError> {
-    journal::decode(&entry.bytes).map_err(|error| RecoverError::Entry { seq: entry.seq, error })
+fn stored_bytes(entry: &Entry) -> u64 {
+    journal::stored_bytes(&entry.bytes) as u64
 }
 
-fn same_graph(plan: &Plan, stored: Fingerprint, table: Option<&NodeTable>) -> Result<(), RecoverError> {
+pub(super) fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Result<T, RecoverError> {
+    read_bytes(entry.seq, &entry.bytes)
+}
+
+pub(super) fn read_bytes<T: serde::de::DeserializeOwned>(seq: Seq, bytes: &[u8]) -> Result<T, RecoverError> {
+    journal::decode(bytes).map_err(|error| RecoverError::Entry { seq, error })
+}
+
+pub(super) fn same_graph(
+    plan: &Plan,
+    stored: Fingerprint,
+    table: Option<&NodeTable>,
+) -> Result<(), RecoverError> {
     if stored == plan.fingerprint {
         return Ok(());
     }
@@ -228,7 +245,7 @@ fn differences(stored: &NodeTable, present: &NodeTable) -> String {
 }
 
 impl Execution {
-    fn load_snapshot(
+    pub(super) fn load_snapshot(
         &mut self,
         seq: Seq,
         body: SnapshotBody,
@@ -245,6 +262,7 @@ impl Execution {
         if body.self_contained {
             self.writer.references.rebase(seq);
         }
+        self.slots.clear();
         self.run = Some(body.run);
         self.origin = body.origin;
         self.superstep = body.superstep;
@@ -258,11 +276,9 @@ impl Execution {
         self.counters.apply(&[], &body.crossings);
         self.counters.joins = Joins::from_images(body.joins);
         self.counters.gates = Gates::from_images(body.gates);
-        self.slots = body
-            .slots
-            .into_iter()
-            .map(|image| self.load_slot(seq, image, referenced))
-            .collect::<Result<_, _>>()?;
+        for image in body.slots {
+            self.load_next_slot(seq, image, referenced)?;
+        }
         self.load_outbox(body.outbox, referenced)?;
         if let Some(images) = body.undos {
             self.undos.load(seq, *images)?;
@@ -302,6 +318,23 @@ impl Execution {
             };
             let mut update = UpdateValue::from_bytes(&update);
             self.cell.apply(&mut update, Some(&only)).map_err(cell_error)?;
+        }
+        Ok(())
+    }
+
+    /// A slot has to be there before the execution inside it.
+    fn load_next_slot(
+        &mut self,
+        at: Seq,
+        mut image: SlotImage,
+        entries: &[Entry],
+    ) -> Result<(), RecoverError> {
+        let nested = image.nested.take();
+        let place = self.slots.len() as u32;
+        self.slots.push(self.load_slot(at, image, entries)?);
+        if let Some(body) = nested {
+            let child = self.load_nested(at, place, *body)?;
+            self.slots[place as usize].child = Some(child);
         }
         Ok(())
     }
@@ -349,12 +382,12 @@ impl Execution {
         }
         let SlotImage { node, critique, attempts, answers, tries, .. } = image;
         let extra = Some(Box::new(Extra { answers, steps, posts, tries, waited: None }));
-        Ok(Slot { node, input, critique, attempts, progress, extra })
+        Ok(Slot { node, input, critique, attempts, progress, extra, child: None })
     }
 
     fn pass_snapshot(&mut self, entry: &Entry) -> Result<(), RecoverError> {
         let body: SnapshotBody = read(entry)?;
-        self.writer.last_snapshot = entry.bytes.len() as u64;
+        self.writer.last_snapshot = stored_bytes(entry);
         self.writer.since_snapshot = 0;
         if body.self_contained {
             self.writer.references.rebase(entry.seq);

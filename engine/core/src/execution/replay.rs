@@ -28,6 +28,7 @@ impl Execution {
                 }
                 slot.progress =
                     Progress::Finished { update: UpdateValue::from_bytes(&update), decision, seq };
+                self.adopt_posts(index as usize);
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
             Body::Failed { .. } => self.replay_failed(seq, body),
@@ -59,6 +60,7 @@ impl Execution {
                 Ok(())
             }
             Body::Settled { index, step } => self.replay_step(seq, index, step, None),
+            Body::Nested { index, entry } => self.replay_nested(seq, index, &entry),
             Body::Delivered { id } => {
                 self.outbox.retain(|pending| pending.post.id != id);
                 Ok(())
@@ -70,12 +72,7 @@ impl Execution {
                 self.replay_budget(budget);
                 self.replay_resumed(seq, &granted, keeps_failed, &crashed)
             }
-            Body::Cancelled => {
-                self.cancelled = true;
-                self.undos.clear();
-                self.slots.clear();
-                Ok(())
-            }
+            Body::Cancelled => self.replay_cancelled(),
             Body::Drained => {
                 self.drained = true;
                 self.driven = false;
@@ -91,6 +88,9 @@ impl Execution {
         countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
         slot.attempts = attempt;
         slot.fail(failure, retry, handled);
+        if handled {
+            self.adopt_posts(index as usize);
+        }
         if let Some(shortage) = budget.as_ref().and_then(|change| change.short.clone()) {
             self.budgets.fall_short(index, shortage);
         }
@@ -109,6 +109,14 @@ impl Execution {
         self.register_undo(index, &step);
         self.slot_mut(seq, index)?.extra_mut().steps.keep(step, seq);
         self.replay_budget(budget);
+        Ok(())
+    }
+
+    fn replay_cancelled(&mut self) -> Result<(), RecoverError> {
+        self.cancelled = true;
+        self.undos.clear();
+        self.adopt_all_posts();
+        self.slots.clear();
         Ok(())
     }
 

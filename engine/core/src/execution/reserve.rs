@@ -101,7 +101,7 @@ impl Execution {
         self.budgets.claim(claim);
         self.decide_claims(now_ms)?;
         if self.budgets.is_waiting(&holder) {
-            self.tell(activation, BudgetEvent::Waits(amounts));
+            self.tell_budget(activation, BudgetEvent::Waits(amounts));
         }
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Execution {
                 None => self.grant(now_ms, claim)?,
                 Some(shortage) => {
                     let failure = Failure::permanent(EXCEEDED, shortage.to_string());
-                    self.tell(claim.activation, BudgetEvent::Refused(shortage));
+                    self.tell_budget(claim.activation, BudgetEvent::Refused(shortage));
                     self.reply(claim.activation, &claim.reservation.holder, Some(failure));
                 }
             }
@@ -145,7 +145,7 @@ impl Execution {
             Some(step) => self.keep_step(now_ms, activation.index, holder.attempt, step, change)?,
             None => self.write(now_ms, || Body::Budget(Box::new(change)))?,
         }
-        self.tell(activation, BudgetEvent::Reserved(amounts));
+        self.tell_budget(activation, BudgetEvent::Reserved(amounts));
         self.reply(activation, &holder, None);
         Ok(())
     }
@@ -193,9 +193,14 @@ impl Execution {
 
     /// The nodes that could not reserve, if that is why the drive cannot go on.
     pub(super) fn shortages(&self) -> Option<Vec<(NodeIx, Shortage)>> {
+        if !self.nested_failures().is_empty() {
+            return None;
+        }
         let failed = self.slots.iter().zip(0..);
         let failed = failed.filter(|(slot, _)| matches!(slot.progress, Progress::Failed(_)));
-        failed.map(|(slot, index)| Some((slot.node, self.budgets.short(index)?.clone()))).collect()
+        let short: Option<Vec<_>> =
+            failed.map(|(slot, index)| Some((slot.node, self.budgets.short(index)?.clone()))).collect();
+        short.filter(|short| !short.is_empty())
     }
 
     fn reply(&mut self, activation: ActivationId, holder: &Holder, refused: Option<Failure>) {
@@ -205,11 +210,11 @@ impl Execution {
 
     fn tell_settled(&mut self, activation: ActivationId, settled: impl IntoIterator<Item = Settlement>) {
         for Settlement { spent, estimated, .. } in settled {
-            self.tell(activation, BudgetEvent::Settled { spent, estimated });
+            self.tell_budget(activation, BudgetEvent::Settled { spent, estimated });
         }
     }
 
-    fn tell(&mut self, activation: ActivationId, event: BudgetEvent) {
+    fn tell_budget(&mut self, activation: ActivationId, event: BudgetEvent) {
         let Some(slot) = self.slots.get(activation.index as usize) else { return };
         let node = slot.node;
         self.emit(|_| Notice::Budget { activation, node, event });

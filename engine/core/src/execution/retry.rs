@@ -21,6 +21,10 @@ impl BackOffs {
         self.timer = None;
     }
 
+    pub(super) fn timer(&self) -> Option<u64> {
+        self.timer
+    }
+
     /// Those whose time has come, in the order of the superstep.
     fn due(&mut self, now_ms: u64) -> BTreeSet<u32> {
         let mut due = BTreeSet::new();
@@ -73,10 +77,6 @@ impl Execution {
     pub(super) fn timer_fired(&mut self, now_ms: u64) {
         // The driver has no timer any more: if it fired too early, it is to be set again.
         self.back_offs.timer = None;
-        if self.driving && !self.draining && self.undos.is_compensating() && !self.undos.is_at_work() {
-            // The timer of an undo; nothing can be wrong with starting one.
-            return drop(self.go_on_undoing(now_ms));
-        }
         if self.driving && !self.draining && self.wake(now_ms) {
             self.run_ready();
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 
+use super::nested::Nested;
 use super::steps::Steps;
 use super::types::{Answer, Interrupt};
 use crate::cell::UpdateValue;
@@ -32,6 +33,8 @@ pub(super) enum Progress {
     BackingOff(Box<BackOff>),
     /// Waits for answers to these questions.
     Waiting(Vec<Question>),
+    /// The execution inside it has stopped and says why.
+    Within,
 }
 
 /// What an activation waits for that failed and is tried again.
@@ -69,6 +72,8 @@ pub(super) struct Slot {
     pub(super) progress: Progress,
     /// What most activations never have, apart, so that a superstep of thousands is small.
     pub(super) extra: Option<Box<Extra>>,
+    /// The execution inside it, if its node is a graph and it has begun.
+    pub(super) child: Option<Box<Nested>>,
 }
 
 /// What came up while an activation was executed.
@@ -97,13 +102,14 @@ impl fmt::Debug for Slot {
             .field("attempts", &self.attempts)
             .field("progress", &self.progress)
             .field("extra", self.extra())
+            .field("child", &self.child)
             .finish()
     }
 }
 
 impl Slot {
     pub(super) fn new(node: NodeIx, input: Payload) -> Self {
-        Self { node, input, critique: None, attempts: 0, progress: Progress::Ready, extra: None }
+        Self { node, input, critique: None, attempts: 0, progress: Progress::Ready, extra: None, child: None }
     }
 
     pub(super) fn extra(&self) -> &Extra {

@@ -46,6 +46,7 @@ impl Execution {
                 Progress::Failed(failure) => Some((Some(slot.node), failure.as_ref().clone())),
                 _ => None,
             })
+            .chain(self.nested_failures())
             .collect();
         if failures.is_empty() {
             Status::Stopped(Outcome::Paused(self.interrupts()))
@@ -58,7 +59,9 @@ impl Execution {
 
     /// The open questions.
     pub fn interrupts(&self) -> Vec<Interrupt> {
-        self.slots.iter().flat_map(Slot::open_questions).collect()
+        let mut open: Vec<Interrupt> = self.slots.iter().flat_map(Slot::open_questions).collect();
+        open.extend(self.nested_interrupts());
+        open
     }
 
     pub(super) fn may_start(&self) -> Result<(), Refused> {
@@ -73,7 +76,7 @@ impl Execution {
     }
 
     fn may_be_trusted(&self) -> Result<(), Refused> {
-        if self.half_folded { Err(Refused::Unsound) } else { Ok(()) }
+        if self.is_sound() { Ok(()) } else { Err(Refused::Unsound) }
     }
 
     pub(super) fn may_go_on(&self) -> Result<(), Refused> {
@@ -155,7 +158,9 @@ impl Execution {
         let forced = match (self.options.journaling, &outcome) {
             (Journaling::Off, _) | (Journaling::Each, Outcome::Finished | Outcome::Cancelled) => false,
             // A commit that failed may have left the cell half folded: its value is not to be written down.
-            (_, Outcome::Failed(_)) if self.half_folded => false,
+            (_, Outcome::Failed(_)) if !self.is_sound() => false,
+            // The execution around it writes the snapshots.
+            _ if self.is_nested() => false,
             (Journaling::Each, _) | (Journaling::AtEnd, _) => true,
         };
         if forced {
@@ -167,9 +172,37 @@ impl Execution {
     }
 
     pub(super) fn write_snapshot(&mut self, now_ms: u64) -> Result<(), Refused> {
-        let Some(run) = self.run.clone() else { return Ok(()) };
+        if self.is_nested() {
+            // It stands in the snapshot of the execution around it: this asks for one.
+            self.writer.push(EntryKind::Snapshot, Vec::new());
+            return Ok(());
+        }
+        self.flush_nested()?;
         let self_contained =
             self.options.journaling == Journaling::AtEnd || self.writer.references.incomplete;
+        let Some(body) = self.snapshot_body(now_ms, self_contained)? else { return Ok(()) };
+        let bytes = match journal::encode(&body) {
+            Ok(bytes) => bytes,
+            // A state too large for one entry is still safe in its records: they are replayed instead.
+            Err(FrameError::Oversize { .. }) if !self_contained => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let seq = self.writer.push(EntryKind::Snapshot, bytes);
+        if self_contained {
+            self.writer.references.rebase(seq);
+        }
+        Ok(())
+    }
+
+    /// Where it stands; nothing if nothing was ever run.
+    pub(super) fn snapshot_body(
+        &self,
+        now_ms: u64,
+        self_contained: bool,
+    ) -> Result<Option<SnapshotBody>, Refused> {
+        let Some(run) = self.run.clone() else { return Ok(None) };
+        let whole = self.is_nested();
+        let image = |slot| self.slot_image(slot, whole, now_ms);
         let channels = self.plan.schema.channels;
         let values =
             self.cell.image(&|channel| self_contained || !channels[channel].reducer.is_referenced())?;
@@ -186,7 +219,7 @@ impl Execution {
             drained: self.drained,
             exhausted: self.exhausted,
             failure: self.commit_failure.clone(),
-            slots: self.slots.iter().map(|slot| self.slot_image(slot)).collect::<Result<_, Refused>>()?,
+            slots: self.slots.iter().map(image).collect::<Result<_, Refused>>()?,
             joins: self.counters.joins.images(),
             gates: self.counters.gates.images(),
             crossings: crossed
@@ -195,26 +228,19 @@ impl Execution {
             values: ByteBuf::from(values),
             references,
             self_contained,
-            outbox: self.outbox_image(),
+            outbox: self.outbox_image(whole),
             origin: self.origin.clone(),
             budget: self.budgets.image(),
             undos: self.undos.image(),
+            known: self.writer.values.image(),
         };
-        let bytes = match journal::encode(&body) {
-            Ok(bytes) => bytes,
-            // A state too large for one entry is still safe in its records: they are replayed instead.
-            Err(FrameError::Oversize { .. }) if !self_contained => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let seq = self.writer.push(EntryKind::Snapshot, bytes);
-        if self_contained {
-            self.writer.references.rebase(seq);
-        }
-        Ok(())
+        Ok(Some(body))
     }
 
-    fn slot_image(&self, slot: &Slot) -> Result<SlotImage, Refused> {
+    /// With `whole`, without references to entries.
+    fn slot_image(&self, slot: &Slot, whole: bool, now_ms: u64) -> Result<SlotImage, Refused> {
         let state = match &slot.progress {
+            Progress::Within => SlotState::Ready,
             Progress::Ready | Progress::Running => match slot.extra().waited.as_deref() {
                 Some(wait) => back_off(wait),
                 None => SlotState::Ready,
@@ -223,7 +249,7 @@ impl Execution {
             Progress::Handled(failure) => SlotState::Handled(failure.as_ref().clone()),
             Progress::BackingOff(wait) => back_off(wait),
             Progress::Waiting(open) => waiting_image(open),
-            Progress::Finished { seq, .. } if *seq > 0 => {
+            Progress::Finished { seq, .. } if *seq > 0 && !whole => {
                 SlotState::Finished { seq: *seq, update: None, route: None }
             }
             Progress::Finished { update, decision, .. } => SlotState::Finished {
@@ -235,12 +261,14 @@ impl Execution {
         let input =
             slot.input.encode().map_err(|reason| FrameError::Malformed { reason })?.map(ByteBuf::from);
         let answers = slot.extra().answers.clone();
-        let steps = slot.extra().steps.image();
-        let held = matches!(slot.progress, Progress::Finished { seq, .. } if seq > 0);
+        let steps = slot.extra().steps.image(whole);
+        let held = matches!(slot.progress, Progress::Finished { seq, .. } if seq > 0 && !whole);
         let posts = if held { Vec::new() } else { slot.extra().posts.clone() };
         let tries = slot.extra().tries;
-        let (node, attempts, critique) = (slot.node, slot.attempts, slot.critique.clone());
-        Ok(SlotImage { node, input, critique, attempts, state, answers, steps, posts, tries })
+        let nested = self.nested_image(slot, now_ms)?;
+        let attempts = if nested.is_some() { 0 } else { slot.attempts };
+        let (node, critique) = (slot.node, slot.critique.clone());
+        Ok(SlotImage { node, input, critique, attempts, state, answers, steps, posts, tries, nested })
     }
 }
 

@@ -72,8 +72,10 @@ impl Steps {
         (!self.0.is_empty()).then(|| self.0.iter().map(|kept| kept.step.clone()).collect())
     }
 
-    pub(super) fn image(&self) -> Vec<StepImage> {
+    /// With `whole`, without references to entries.
+    pub(super) fn image(&self, whole: bool) -> Vec<StepImage> {
         let image = |kept: &Kept| match kept.seq {
+            _ if whole => StepImage::Held(kept.step.as_ref().clone()),
             0 => StepImage::Held(kept.step.as_ref().clone()),
             seq => StepImage::At(seq),
         };
@@ -111,21 +113,22 @@ pub(super) fn load(images: Vec<StepImage>, entries: &[Entry]) -> Result<Steps, R
     Ok(steps)
 }
 
-/// The id by which an effect is settled.
-fn effect_id(name: &str, activation: ActivationId) -> String {
-    format!("{name}@{activation}")
-}
-
 impl Execution {
+    /// The id by which an effect is settled.
+    fn effect_id(&self, name: &str, activation: ActivationId) -> String {
+        format!("{name}@{}", self.full_id(activation))
+    }
+
     /// The ids of effects that began and were not seen to end, while nothing executes them.
     pub fn unknown_effects(&self) -> Vec<String> {
         let mut ids = Vec::new();
         for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| may_be_settled(slot)) {
             let activation = ActivationId { superstep: self.superstep, index: index as u32 };
             let unknown = slot.extra().steps.0.iter().filter(|kept| kept.is_unknown());
-            ids.extend(unknown.map(|kept| effect_id(&kept.step.name, activation)));
+            ids.extend(unknown.map(|kept| self.effect_id(&kept.step.name, activation)));
         }
         ids.extend(self.unknown_undos());
+        ids.extend(self.nested_effects());
         ids
     }
 
@@ -137,7 +140,7 @@ impl Execution {
             let unknown = slot.extra().steps.0.iter().filter(|kept| kept.is_unknown());
             begun.extend(unknown.filter_map(|kept| {
                 let undo = kept.step.undo.as_deref()?.clone();
-                Some((effect_id(&kept.step.name, activation), undo))
+                Some((self.effect_id(&kept.step.name, activation), undo))
             }));
         }
         begun
@@ -147,7 +150,8 @@ impl Execution {
     pub(super) fn register_undo(&mut self, index: u32, step: &StoredStep) {
         if step.undo.is_some() {
             let activation = ActivationId { superstep: self.superstep, index };
-            self.undos.register(&effect_id(&step.name, activation), step);
+            let effect = self.effect_id(&step.name, activation);
+            self.undos.register(&effect, step);
         }
     }
 
@@ -225,10 +229,14 @@ impl Execution {
         if self.settle_undo(now_ms, effect, value.is_some())? {
             return Ok(());
         }
+        if let Some(settled) = self.settle_within(now_ms, effect, value.as_deref()) {
+            return settled;
+        }
         let superstep = self.superstep;
         let here = |(index, slot): (usize, &Slot)| {
             let activation = ActivationId { superstep, index: index as u32 };
-            let is_it = |kept: &&Kept| kept.is_unknown() && effect_id(&kept.step.name, activation) == effect;
+            let is_it =
+                |kept: &&Kept| kept.is_unknown() && self.effect_id(&kept.step.name, activation) == effect;
             let kept = may_be_settled(slot).then(|| slot.extra().steps.0.iter().find(is_it)).flatten()?;
             Some((index, kept.step.as_ref().clone()))
         };
@@ -257,7 +265,7 @@ impl Execution {
         let activation = ActivationId { superstep: self.superstep, index };
         let unknown = self.slots[index as usize].extra().steps.0.iter().filter(|kept| kept.is_unknown());
         let words = unknown.map(|kept| {
-            format!("the outcome of the effect `{}` is unknown", effect_id(&kept.step.name, activation))
+            format!("the outcome of the effect `{}` is unknown", self.effect_id(&kept.step.name, activation))
         });
         failure.details.extend(words);
         failure

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-pub use super::options::{Journaling, Observe, Options};
+pub use super::options::{Journaling, Limits, Observe, Options};
 use super::reserve::{Reserved, Spent, Wish};
 use crate::budget::{BudgetEvent, LimitChange, Shortage};
 use crate::cell::{CellError, Snapshot, UpdateValue};
@@ -121,6 +121,13 @@ pub enum Event {
         /// The position.
         seq: Seq,
     },
+    /// Something happened inside an activation whose node is a graph.
+    Nested {
+        /// The activation.
+        within: ActivationId,
+        /// What happened.
+        event: Box<Event>,
+    },
     /// The time has come that [`Action::SetTimer`] named, or an earlier or later one: a timer may fire twice.
     TimerFired,
     /// Stop at the next safe point.
@@ -151,6 +158,15 @@ pub enum Action {
     Undo(Box<UndoTask>),
     /// Tell whoever watches.
     Emit(Notice),
+    /// Do this for the graph inside an activation; what is reported about it is an [`Event::Nested`].
+    Nested {
+        /// The activation.
+        within: ActivationId,
+        /// Its node.
+        node: NodeIx,
+        /// What to do: run, let go on, deliver or emit.
+        action: Box<Action>,
+    },
     /// The drive is over.
     Stop(Outcome),
 }
@@ -375,27 +391,6 @@ pub enum Status {
     Open,
     /// The last drive ended like this.
     Stopped(Outcome),
-}
-
-/// Bounds. Nothing in the engine is without one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Activations of one superstep.
-    pub frontier: usize,
-    /// Activations that run at the same time; the others of the superstep wait, in its order.
-    pub at_once: usize,
-    /// Drives that may end without a word while one activation is open; with the last of them it fails.
-    pub crashes: u32,
-    /// A snapshot is written once the bytes since the last one exceed this and the last one's size.
-    pub snapshot_after_bytes: u64,
-    /// Steps of one activation.
-    pub steps: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { frontier: 10_000, at_once: 1_000, crashes: 3, snapshot_after_bytes: 256 * 1024, steps: 1000 }
-    }
 }
 
 /// Why an event was not accepted. The execution is unchanged.

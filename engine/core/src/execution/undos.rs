@@ -149,7 +149,8 @@ impl Execution {
     /// Whether a run that is cancelled, or that failed where the graph says so, has something to undo.
     pub(super) fn can_compensate(&self) -> bool {
         let has_undos = || !self.undos.list.is_empty() || !self.begun_effects().is_empty();
-        !self.half_folded && !self.undos.is_compensating() && has_undos()
+        // What a graph inside a node did is not undone without the run around it.
+        !self.half_folded && !self.is_nested() && !self.undos.is_compensating() && has_undos()
     }
 
     /// Effects that began, were not seen to end, and say how they are undone.
@@ -188,6 +189,8 @@ impl Execution {
         seq: Seq,
         mut compensating: Compensating,
     ) -> Result<(), RecoverError> {
+        self.adopt_all_posts();
+        self.forget_nested();
         self.slots.clear();
         self.commit_failure = None;
         self.exhausted = None;
@@ -231,6 +234,12 @@ impl Execution {
                 Ok(())
             }
         }
+    }
+
+    /// The time has come, perhaps, to try an undo again.
+    pub(super) fn undo_timer_fired(&mut self, now_ms: u64) -> Result<(), Refused> {
+        let waits = self.driving && self.undos.is_compensating() && !self.undos.is_at_work();
+        if waits { self.go_on_undoing(now_ms) } else { Ok(()) }
     }
 
     fn change_undo(&mut self, now_ms: u64, change: UndoChange) -> Result<(), Refused> {

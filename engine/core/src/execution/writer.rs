@@ -11,6 +11,7 @@ use super::fold::References;
 use super::gates::Judged;
 use super::slot::Slot;
 use super::types::{Entry, EntryKind, Options};
+use super::values::Values;
 use crate::failure::Failure;
 use crate::graph::Plan;
 use crate::ids::{EdgeIx, NodeIx, Seq};
@@ -34,6 +35,8 @@ pub(super) struct Writer {
     pub(super) last_snapshot: u64,
     /// What the referenced channels refer to.
     pub(super) references: References,
+    /// The large values that the thread holds.
+    pub(super) values: Values,
     /// Reused for the stored form of updates.
     pub(super) scratch: Vec<u8>,
     /// Entries for the driver.
@@ -52,6 +55,7 @@ impl Writer {
     pub(super) fn push(&mut self, kind: EntryKind, bytes: Vec<u8>) -> Seq {
         let seq = self.next_seq;
         self.next_seq += 1;
+        let bytes = self.values.store_once(seq, bytes);
         match kind {
             EntryKind::Record => self.since_snapshot += bytes.len() as u64,
             EntryKind::Snapshot => {

@@ -10,7 +10,7 @@ use petgraph::visit::{Bfs, Reversed};
 
 use super::plan::{Plan, PlanJoin, Via};
 use super::problem::Problem;
-use super::{GateRule, JoinMode, Topology, fan_in, joins};
+use super::{GateRule, JoinMode, MAX_DEPTH, Topology, fan_in, joins};
 use crate::channel::Reducer;
 use crate::ids::NodeIx;
 use crate::route::Wire;
@@ -84,6 +84,14 @@ fn wiring(topology: &Topology, plan: &Plan, problems: &mut Vec<Problem>) {
         if let Some(why) = node.policy.mistake() {
             problems.push(Problem::BadPolicy { node: node.name.to_string(), why });
         }
+    }
+    for node in topology.nodes.iter().filter(|node| node.child.is_some()) {
+        if !node.policy.fits_a_graph() {
+            problems.push(Problem::GraphPolicy { node: node.name.to_string() });
+        }
+    }
+    if plan.depth() > MAX_DEPTH {
+        problems.push(Problem::TooDeep { depth: plan.depth(), most: MAX_DEPTH });
     }
     for edge in plan.edges.iter().filter(|edge| edge.at_most == Some(0)) {
         problems.push(Problem::ZeroBound {

@@ -2,6 +2,7 @@
 //! compiled tables that an execution walks ([`Plan`]). Knows no node's code and no state's type.
 
 mod checks;
+mod child;
 mod fan_in;
 mod gate;
 mod joins;
@@ -14,6 +15,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+pub use child::{CellFn, Child, EnterFn, LeaveFn, MAX_DEPTH};
 pub use gate::{FIRST_BLAMED, GateRule, JudgeFn, Judgement, PASS, STOP, StopFn};
 pub use plan::{Plan, PlanBranch, PlanEdge, PlanJoin, PlanNode, PlanVariant, Via};
 pub use problem::{Problem, Problems};
@@ -79,6 +81,8 @@ pub struct NodeSpec {
     pub budget: Budget,
     /// Where to go on when it has failed for good; empty if that fails the run.
     pub on_error: Vec<Wire>,
+    /// The graph that it runs, if it is one.
+    pub child: Option<Child>,
 }
 
 impl NodeSpec {
@@ -96,6 +100,7 @@ impl NodeSpec {
             policy: NodePolicy::default(),
             budget: Budget::default(),
             on_error: Vec::new(),
+            child: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::reach::{self, NodeSet};
-use super::{BranchSpec, Decide, FIRST_BLAMED, GateRule, JoinMode, SourceSpec, Topology};
+use super::{BranchSpec, Child, Decide, FIRST_BLAMED, GateRule, JoinMode, SourceSpec, Topology};
 use crate::budget::Budget;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
 use crate::journal::NodeTable;
@@ -133,6 +133,8 @@ pub struct PlanNode {
     pub budget: Budget,
     /// The edges that are taken, in place of all others, when it has failed for good.
     pub on_error: Vec<EdgeIx>,
+    /// The graph that it runs, if it is one.
+    pub child: Option<Child>,
 }
 
 /// A node that waits for others.
@@ -205,6 +207,7 @@ impl Plan {
                 policy: spec.policy,
                 budget: spec.budget.clone(),
                 on_error: Vec::new(),
+                child: spec.child.clone(),
             });
         }
         // A wire of another builder would lead to whatever node has its number here: it is reported, not followed.
@@ -392,6 +395,10 @@ impl Plan {
         }
         for join in &self.joins {
             parts.push(format!("join {} {:?} {:?}", self.node_name(join.target), join.mode, join.optional));
+        }
+        for node in &self.nodes {
+            let inner = node.child.as_ref().map(|child| child.plan.fingerprint);
+            parts.extend(inner.map(|inner| format!("graph {} {inner}", node.name)));
         }
         Fingerprint::of(parts.iter().map(String::as_str))
     }

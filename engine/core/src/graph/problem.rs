@@ -183,6 +183,24 @@ pub enum Problem {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A policy on a graph inside a node, which can only hold for the nodes in it.
+    #[error(
+        "`{node}` is a graph and has a policy of attempts or times; give it to the nodes inside, which repeat less"
+    )]
+    GraphPolicy {
+        /// The node.
+        node: String,
+    },
+    /// Graphs inside graphs without end.
+    #[error(
+        "graphs stand {depth} deep inside one another, and the limit is {most}; flatten the innermost ones"
+    )]
+    TooDeep {
+        /// How deep.
+        depth: u32,
+        /// How deep they may.
+        most: u32,
+    },
 }
 
 impl Problem {
@@ -210,6 +228,8 @@ impl Problem {
             Problem::UnkeepableField { .. } => "SW-G119",
             Problem::HandledTwice { .. } => "SW-G121",
             Problem::BadPolicy { .. } => "SW-G120",
+            Problem::GraphPolicy { .. } => "SW-G130",
+            Problem::TooDeep { .. } => "SW-G131",
         }
     }
 }

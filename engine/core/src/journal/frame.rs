@@ -3,13 +3,22 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::values::Parts;
+use crate::ids::Seq;
+
 /// The version of the entry format that this build writes.
 pub const FORMAT: u8 = 1;
+
+/// The version of entries that leave out values which other entries hold; this build reads no later one.
+pub const CUT_FORMAT: u8 = 2;
 
 /// The largest entry that is written or read, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 8 * 1024 * 1024;
 
-const HEADER_BYTES: usize = 5;
+/// What records of graphs inside nodes may have beyond that for the records around them.
+pub(super) const WRAPPING_BYTES: usize = 64 * 1024;
+
+pub(super) const HEADER_BYTES: usize = 5;
 
 /// Why bytes are not an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +32,7 @@ pub enum FrameError {
     },
     /// Written by a later build.
     #[error(
-        "a journal entry has format {found}, and this build reads up to {FORMAT}; use the build that wrote it"
+        "a journal entry has format {found}, and this build reads up to {CUT_FORMAT}; use the build that wrote it"
     )]
     NewerFormat {
         /// The version found.
@@ -46,6 +55,20 @@ pub enum FrameError {
         /// How many bytes there are.
         bytes: usize,
     },
+    /// The entry leaves values out that were not put back before it was decoded.
+    #[error("a journal entry leaves out values that the entries {sources:?} hold; read those with it")]
+    Unfilled {
+        /// The entries that hold them.
+        sources: Vec<Seq>,
+    },
+    /// The entry leaves a value out that is not where it should be.
+    #[error(
+        "a journal entry leaves out a value that entry {holder} should hold, and does not; restore the database from a backup"
+    )]
+    Dangling {
+        /// The entry that should hold it.
+        holder: Seq,
+    },
 }
 
 impl FrameError {
@@ -55,6 +78,8 @@ impl FrameError {
             FrameError::Truncated { .. } | FrameError::Checksum | FrameError::Malformed { .. } => "SW-S410",
             FrameError::NewerFormat { .. } => "SW-S411",
             FrameError::Oversize { .. } => "SW-S412",
+            FrameError::Unfilled { .. } => "SW-S441",
+            FrameError::Dangling { .. } => "SW-S442",
         }
     }
 }
@@ -64,16 +89,30 @@ impl FrameError {
 /// # Errors
 /// [`FrameError::Oversize`] above the limit, [`FrameError::Malformed`] if the body cannot be serialised.
 pub fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
+    encode_up_to(MAX_ENTRY_BYTES, body)
+}
+
+/// Frames a body that holds an entry.
+pub(crate) fn encode_wrapping<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
+    encode_up_to(MAX_ENTRY_BYTES + WRAPPING_BYTES, body)
+}
+
+fn encode_up_to<T: Serialize>(most: usize, body: &T) -> Result<Vec<u8>, FrameError> {
     let mut bytes = Vec::with_capacity(192);
     bytes.extend_from_slice(&[FORMAT, 0, 0, 0, 0]);
     rmp_serde::encode::write_named(&mut bytes, body)
         .map_err(|error| FrameError::Malformed { reason: error.to_string() })?;
-    if bytes.len() > MAX_ENTRY_BYTES {
+    if bytes.len() > most {
         return Err(FrameError::Oversize { bytes: bytes.len() });
     }
+    seal(&mut bytes);
+    Ok(bytes)
+}
+
+/// Writes the checksum of what stands behind the header into it.
+pub(super) fn seal(bytes: &mut [u8]) {
     let checksum = crc32fast::hash(&bytes[HEADER_BYTES..]);
     bytes[1..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
-    Ok(bytes)
 }
 
 /// Reads a framed body back.
@@ -81,18 +120,33 @@ pub fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameError> {
 /// # Errors
 /// Every variant of [`FrameError`]: the bytes may be anything.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
-    if bytes.len() > MAX_ENTRY_BYTES {
+    let parts = Parts::of(bytes)?;
+    if !parts.is_whole {
+        let mut sources: Vec<Seq> = parts.cuts.iter().map(|cut| cut.seq).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        return Err(FrameError::Unfilled { sources });
+    }
+    rmp_serde::from_slice(parts.body).map_err(|error| FrameError::Malformed { reason: error.to_string() })
+}
+
+/// The format of an entry, and what stands behind its header.
+pub(super) fn open(bytes: &[u8]) -> Result<(u8, &[u8]), FrameError> {
+    // The list of cuts is never longer than the values that it stands for.
+    let most = if bytes.first() == Some(&CUT_FORMAT) { 2 * MAX_ENTRY_BYTES } else { MAX_ENTRY_BYTES };
+    let most = most + WRAPPING_BYTES;
+    if bytes.len() > most {
         return Err(FrameError::Oversize { bytes: bytes.len() });
     }
     let Some((header, body)) = bytes.split_at_checked(HEADER_BYTES) else {
         return Err(FrameError::Truncated { bytes: bytes.len() });
     };
-    if header[0] > FORMAT {
+    if header[0] > CUT_FORMAT {
         return Err(FrameError::NewerFormat { found: header[0] });
     }
     let stored = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);
     if crc32fast::hash(body) != stored || header[0] == 0 {
         return Err(FrameError::Checksum);
     }
-    rmp_serde::from_slice(body).map_err(|error| FrameError::Malformed { reason: error.to_string() })
+    Ok((header[0], body))
 }

@@ -4,22 +4,30 @@
 //! answers) are stored as their own self-describing bytes inside it.
 
 mod budget;
+mod crashed;
 mod frame;
 mod post;
 mod record;
+mod scan;
 mod snapshot;
 mod step;
 mod undo;
+mod values;
 
 pub use budget::{BudgetChange, BudgetImage, CounterImage, Holder, Reservation, Settlement};
-pub use frame::{FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
+pub use crashed::Crashed;
+pub(crate) use frame::encode_wrapping;
+pub use frame::{CUT_FORMAT, FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode};
 pub use post::{PostImage, StoredPost};
 pub use record::{
-    Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,
-    JoinEvent, NodeTable, Opened, Planned, Record, StoredChannel, StoredInterrupt,
+    Body, Branched, ChosenRoute, Commit, Critique, Crossing, GateRound, GateStop, JoinChange, JoinEvent,
+    NodeTable, Opened, Planned, Record, StoredChannel, StoredInterrupt,
 };
+pub(crate) use scan::large_values;
 pub use snapshot::{
     GateImage, JoinImage, Origin, ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage,
 };
 pub use step::{EffectClass, StepState, StoredStep};
 pub use undo::{Compensating, StoredUndo, UndoChange, UndoImage, UndoImages, UndoState, Undoing};
+pub(crate) use values::{Cut, Parts, cut, stored_bytes};
+pub use values::{fill, sources};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::budget::BudgetChange;
+use super::crashed::Crashed;
 use super::post::StoredPost;
 use super::step::StoredStep;
 use super::undo::Undoing;
@@ -147,6 +148,16 @@ pub enum Body {
     /// What the run did is undone.
     #[serde(rename = "ud")]
     Undo(Box<Undoing>),
+    /// A record of the execution inside an activation.
+    #[serde(rename = "g")]
+    Nested {
+        /// The activation's index in the superstep.
+        #[serde(rename = "i")]
+        index: u32,
+        /// The inner record, framed.
+        #[serde(rename = "b")]
+        entry: ByteBuf,
+    },
     /// Somebody said how an effect ended whose outcome was unknown.
     #[serde(rename = "l")]
     Settled {
@@ -196,23 +207,6 @@ pub enum Body {
     /// The driver stopped at a safe point and will take the run up again.
     #[serde(rename = "d")]
     Drained,
-}
-
-/// An activation that was open in a crash.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Crashed {
-    /// Its index in the superstep.
-    #[serde(rename = "i")]
-    pub index: u32,
-    /// How often it has been so, with this time.
-    #[serde(rename = "n")]
-    pub count: u32,
-    /// The failure by which it ends, if this is too often.
-    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
-    /// Whether that leads to the error handler of its node.
-    #[serde(rename = "h", default, skip_serializing_if = "is_false")]
-    pub handled: bool,
 }
 
 /// How a run began.

@@ -83,6 +83,9 @@ pub struct SnapshotBody {
     /// What can be undone and was.
     #[serde(rename = "ud", default, skip_serializing_if = "Option::is_none")]
     pub undos: Option<Box<UndoImages>>,
+    /// Which large values the thread holds and where, oldest first: hash, entry, place and length of each, in blocks.
+    #[serde(rename = "h", default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<ByteBuf>,
 }
 
 /// The entries that wrote one channel, oldest first, as closed ranges.
@@ -174,6 +177,9 @@ pub struct SlotImage {
     /// What it has used of its policy.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<Tries>,
+    /// The execution inside it: a whole snapshot, without references to entries.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub nested: Option<Box<SnapshotBody>>,
 }
 
 /// One step in a snapshot. Results are not copied from snapshot to snapshot where an entry holds them.

@@ -22,6 +22,7 @@ use crate::store::{SqlStore, Taken, bump};
 use crate::writer::Job;
 pub(crate) use error::is_lost;
 use schema::LOCK_CLASS;
+pub(crate) use schema::VERSION;
 use session::Attempt;
 pub(crate) use session::{Session, SessionLock};
 
@@ -86,9 +87,9 @@ impl PostgresStore {
     pub async fn open(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
         let server = Server::at(url)?;
         let mut session = server.session(false).await.map_err(|error| server.unreachable(&error))?;
-        schema::prepare(session.connection(), &server).await?;
+        let found = schema::prepare(session.connection(), &server).await?;
         let connection = Connection::Postgres(session);
-        Ok(Self { store: SqlStore::new(Database::Postgres(server), connection, options.readers_max) })
+        Ok(Self { store: SqlStore::new(Database::Postgres(server), connection, options.readers_max, found) })
     }
 }
 

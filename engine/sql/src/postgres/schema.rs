@@ -13,7 +13,7 @@ pub(crate) const NAME: &str = "statewright";
 pub(crate) const LOCK_CLASS: i32 = 0x5357_7274;
 
 /// The version that this build reads and writes.
-const VERSION: i64 = MIGRATIONS.len() as i64;
+pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Step n takes the tables from version n to n + 1. Steps are only ever added.
 ///
@@ -53,8 +53,8 @@ const MIGRATIONS: &[&str] = &[r#"
     );
 "#];
 
-/// Makes the tables, or brings them to this build's version.
-pub(crate) async fn prepare(connection: &mut PgConnection, server: &Server) -> Result<(), StoreError> {
+/// Makes the tables, or brings them to this build's version. Gives the version that they had, 0 if there were none.
+pub(crate) async fn prepare(connection: &mut PgConnection, server: &Server) -> Result<i64, StoreError> {
     let failed = |cause: sqlx::Error| server.failed(&cause);
     let encoding: String =
         sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut *connection).await.map_err(failed)?;
@@ -62,13 +62,13 @@ pub(crate) async fn prepare(connection: &mut PgConnection, server: &Server) -> R
         return Err(error::encoding(server.place(), &encoding));
     }
     if known(connection, server).await? == Some(VERSION) {
-        return Ok(());
+        return Ok(VERSION);
     }
     // Two programs that start at once: the second waits here, and finds the tables of the first.
     let lock = |sql: &'static str| sqlx::query(sql).bind(LOCK_CLASS);
     lock("SELECT pg_advisory_lock($1, 0)").execute(&mut *connection).await.map_err(failed)?;
     let done = match known(connection, server).await {
-        Ok(version) => steps(connection, version).await.map_err(failed),
+        Ok(version) => steps(connection, version).await.map_err(failed).map(|()| version.unwrap_or(0)),
         Err(refused) => Err(refused),
     };
     lock("SELECT pg_advisory_unlock($1, 0)").execute(&mut *connection).await.map_err(failed)?;

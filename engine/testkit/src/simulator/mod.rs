@@ -41,6 +41,8 @@ pub struct History {
     pub cancels: usize,
     /// How many snapshots there are at the end.
     pub snapshots: usize,
+    /// How many entries leave out values that others hold.
+    pub cut: usize,
     /// How many steps were done and kept.
     pub kept: usize,
     /// How often a kept step was given to a later execution.

@@ -3,19 +3,18 @@
 
 use std::sync::Arc;
 
+use statewright_engine_core::journal::Body;
 use statewright_engine_core::{
     Action, ActivationId, Asking, EffectClass, Event, Execution, Failure, FailureKind, Interrupt, Journaling,
     NodeFailure, NodeIx, Notice, Outcome, Seq, State, Status, StepState, StoredStep, Task, UpdateValue,
 };
-
-use statewright_engine_core::journal::Body;
 
 use super::steps::{Next, Running};
 use super::undo::Undoing;
 use super::watch::Content;
 use super::world::{World, run_number};
 use crate::script::Visit;
-use crate::state::{SimState, panic_in_reducer};
+use crate::state::{SimState, Wide, panic_in_reducer};
 
 const WRONG: &[u8] = b"wrong";
 const FAILURES_MAX: u32 = 6;
@@ -128,7 +127,8 @@ impl World {
                 if self.options.journaling == Journaling::Off {
                     return Err("an entry is written although nothing is to be stored".to_owned());
                 }
-                let content = Content::read(&entry)?;
+                let whole = super::recovery::whole(vec![entry.clone()], &self.disk)?;
+                let content = Content::read(&whole[0])?;
                 self.watch.see(entry.seq, &content)?;
                 self.mourn(process, entry.seq, &content);
                 self.contents.push(content);
@@ -141,7 +141,7 @@ impl World {
                     self.acked
                 ));
             }
-            Action::Emit(_) | Action::Deliver(_) => {}
+            Action::Emit(_) | Action::Deliver(_) | Action::Nested { .. } => {}
             Action::SetTimer { at_ms } => {
                 self.note(|| format!("set the timer to {at_ms}"));
                 process.timer = Some(at_ms);
@@ -494,7 +494,7 @@ pub(super) fn input(task: &Task) -> Result<Option<u64>, String> {
         return failure.message.parse().map(Some).map_err(|_| "a handler is told something else".to_owned());
     }
     task.input
-        .read::<u64>()
-        .map(Some)
+        .read::<Wide>()
+        .map(|Wide(number)| Some(number))
         .map_err(|error| format!("the input of {} cannot be read: {error}", task.activation))
 }

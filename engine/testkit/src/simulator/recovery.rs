@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use statewright_engine_core::{
     Action, Entry, EntryKind, Event, Execution, Options, Plan, Recovery, RunId, Seq, TypedCell, UpdateValue,
+    fill_values, missing_values,
 };
 
 use crate::state::SimState;
@@ -22,13 +23,24 @@ pub(super) fn recover(
         None => format!("recovery from {} entries fails: {error}", entries.len()),
     };
     let cell = Box::new(TypedCell::<SimState>::new());
-    let recovery =
-        Recovery::new(plan.clone(), cell, options, snapshot.and_then(at)).map_err(|error| from(&error))?;
+    let base = snapshot.and_then(at).map(|entry| whole(vec![entry.clone()], entries)).transpose()?;
+    let base = base.as_deref().and_then(<[Entry]>::first);
+    let recovery = Recovery::new(plan.clone(), cell, options, base).map_err(|error| from(&error))?;
     let needed = recovery.needs();
     let referenced: Vec<Entry> =
         needed.iter().flat_map(|(first, last)| *first..=*last).filter_map(at).cloned().collect();
     let tail = entries.get(recovery.tail_from() as usize - 1..).unwrap_or_default();
-    recovery.finish(&referenced, tail).map_err(|error| from(&error))
+    let (referenced, tail) = (whole(referenced, entries)?, whole(tail.to_vec(), entries)?);
+    recovery.finish(&referenced, &tail).map_err(|error| from(&error))
+}
+
+/// Entries with the values that they leave out, which are read from those that are asked for and from no others.
+pub(super) fn whole(mut part: Vec<Entry>, entries: &[Entry]) -> Result<Vec<Entry>, String> {
+    let wanted = missing_values(&part).map_err(|error| error.to_string())?;
+    let found = |(seq, _): &(Seq, Seq)| entries.get(usize::try_from(*seq).ok()?.checked_sub(1)?).cloned();
+    let others: Vec<Entry> = wanted.iter().filter_map(found).collect();
+    fill_values(&mut part, &others).map_err(|error| error.to_string())?;
+    Ok(part)
 }
 
 /// The positions of the snapshots among these entries.

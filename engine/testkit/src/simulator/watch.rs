@@ -205,13 +205,7 @@ impl Watch {
             }
             Body::Step { index, .. } | Body::Settled { index, .. } => self.step(*index)?,
             Body::Budget(_) => {}
-            Body::Undo(undoing) => {
-                if let Undoing::Begins(_) = undoing.as_ref() {
-                    self.slots.clear();
-                    self.undoing = true;
-                }
-                self.settled = seq;
-            }
+            Body::Undo(undoing) => self.undo(seq, undoing),
             Body::Committed { commit, .. } => {
                 if self.slots.iter().any(|slot| *slot != Slot::Finished) {
                     return Err("a commit of a superstep that is not finished".to_owned());
@@ -227,9 +221,17 @@ impl Watch {
                 self.settled = seq;
                 self.slots.clear();
             }
-            Body::Drained | Body::Delivered { .. } => {}
+            Body::Drained | Body::Delivered { .. } | Body::Nested { .. } => {}
         }
         Ok(())
+    }
+
+    fn undo(&mut self, seq: Seq, undoing: &Undoing) {
+        if let Undoing::Begins(_) = undoing {
+            self.slots.clear();
+            self.undoing = true;
+        }
+        self.settled = seq;
     }
 
     fn resume(&mut self, seq: Seq, keeps_failed: bool, crashed: &[Crashed]) -> Result<(), String> {

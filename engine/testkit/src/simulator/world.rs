@@ -7,6 +7,8 @@ use statewright_engine_core::{
     TypedCell, UpdateValue,
 };
 
+use statewright_engine_core::journal::CUT_FORMAT;
+
 use super::budgets::Purse;
 use super::ledger::Ledger;
 use super::process::Process;
@@ -127,7 +129,15 @@ impl World {
         // What a handler is told must not depend on crashes.
         let handlers = scenario.topology.nodes.iter().any(|node| !node.on_error.is_empty());
         let crashes = if handlers { u32::MAX } else { rng.between(1, 3) as u32 };
-        let limits = Limits { frontier, at_once, crashes, snapshot_after_bytes: bytes, ..Limits::default() };
+        let value_bytes = [64, 64, 4096, 4096, usize::MAX][(mix(&[seed, 3]) % 5) as usize];
+        let limits = Limits {
+            frontier,
+            at_once,
+            crashes,
+            snapshot_after_bytes: bytes,
+            value_bytes,
+            ..Limits::default()
+        };
         let observe = if rng.chance(500) { Observe::Nothing } else { Observe::Updates };
         Self {
             seed,
@@ -170,7 +180,8 @@ impl World {
 
     pub(super) fn history(&self) -> History {
         let snapshots = recovery::snapshots(&self.disk).len();
-        History { entries: self.disk.len(), snapshots, ..self.history }
+        let cut = self.disk.iter().filter(|entry| entry.bytes.first() == Some(&CUT_FORMAT)).count();
+        History { entries: self.disk.len(), snapshots, cut, ..self.history }
     }
 
     /// Until nothing is left to do.

@@ -1,0 +1,111 @@
+//! How inner executions are read back, and how they stand in snapshots of the outer one.
+
+use super::{Nested, standing};
+use crate::execution::Execution;
+use crate::execution::recover::{RecoverError, read_bytes, same_graph};
+use crate::execution::slot::{Progress, Slot};
+use crate::execution::types::Refused;
+use crate::ids::Seq;
+use crate::journal::{Body, Record, SnapshotBody};
+
+impl Execution {
+    /// A long inner run is not to be replayed from its beginning.
+    pub(super) fn snapshot_if_due(&mut self) -> Result<(), Refused> {
+        if self.journals() && !self.is_nested() && self.writer.snapshot_due(&self.options) {
+            self.write_snapshot(self.inner.now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// What inner executions have written but nobody has taken yet goes into the journal now: a snapshot says what they
+    /// say, so they must stand before it.
+    pub(in crate::execution) fn flush_nested(&mut self) -> Result<(), Refused> {
+        for place in self.places(|_| true) {
+            while let Some(nested) = self.nested_mut(place) {
+                nested.execution.flush_nested()?;
+                let Some(entry) = nested.execution.writer.entries.pop_front() else { break };
+                self.wrap(place, entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// In recovery: how far an activation with an inner execution got is what that says.
+    pub(in crate::execution) fn follow_nested(&mut self) {
+        if !self.inner.any {
+            return;
+        }
+        for slot in &mut self.slots {
+            let Some(nested) = slot.child.as_deref_mut() else { continue };
+            nested.execution.note_end();
+            if matches!(slot.progress, Progress::Ready | Progress::Running | Progress::Within) {
+                slot.progress = standing(&nested.execution);
+            }
+        }
+    }
+
+    /// Recovery is over: what was read is durable.
+    pub(in crate::execution) fn settle_nested(&mut self) {
+        for slot in &mut self.slots {
+            let Some(nested) = slot.child.as_deref_mut() else { continue };
+            // How often a drive looked at it says nothing, and not every record says it.
+            slot.attempts = 0;
+            nested.execution.writer.acked = nested.execution.writer.last_seq();
+            nested.execution.settle_nested();
+        }
+    }
+
+    /// A wrapped record, in recovery. The inner execution is given the position of the record that wraps it, so that
+    /// errors name an entry that there is.
+    pub(in crate::execution) fn replay_nested(
+        &mut self,
+        seq: Seq,
+        index: u32,
+        entry: &[u8],
+    ) -> Result<(), RecoverError> {
+        let what =
+            || RecoverError::Inconsistent { seq, what: "no graph stands where it was written".to_owned() };
+        self.slot_mut(seq, index)?;
+        let fresh = self.nested_new(index).ok_or_else(what)?;
+        let nested = self.slots[index as usize].child.get_or_insert(fresh);
+        let inner = &mut nested.execution;
+        let record: Record = read_bytes(seq, entry)?;
+        let table = if let Body::Opened(opened) = &record.body { Some(&opened.table) } else { None };
+        same_graph(&inner.plan, record.fingerprint, table)?;
+        inner.writer.next_seq = seq + 1;
+        inner.replay(seq, record.body)
+    }
+
+    /// The whole of an inner execution as it stands in a snapshot of the outer one.
+    pub(in crate::execution) fn nested_image(
+        &self,
+        slot: &Slot,
+        now_ms: u64,
+    ) -> Result<Option<Box<SnapshotBody>>, Refused> {
+        let Some(nested) = slot.child.as_deref() else { return Ok(None) };
+        nested.execution.snapshot_body(now_ms, true).map(|body| body.map(Box::new))
+    }
+
+    pub(in crate::execution) fn load_nested(
+        &self,
+        seq: Seq,
+        place: u32,
+        body: SnapshotBody,
+    ) -> Result<Box<Nested>, RecoverError> {
+        let what =
+            || RecoverError::Inconsistent { seq, what: "no graph stands where it was written".to_owned() };
+        let mut nested = self.nested_new(place).ok_or_else(what)?;
+        same_graph(&nested.execution.plan, body.fingerprint, Some(&body.table))?;
+        nested.execution.load_snapshot(seq, body, &[])?;
+        Ok(nested)
+    }
+
+    /// Makes inner executions independent of the journal that they were read from.
+    pub(in crate::execution) fn detach_nested(&mut self) {
+        for slot in &mut self.slots {
+            if let Some(nested) = slot.child.as_deref_mut() {
+                nested.execution.detach();
+            }
+        }
+    }
+}
