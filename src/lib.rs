@@ -42,7 +42,7 @@ pub mod nodes {
 pub mod prelude {
     pub use crate::App;
     pub use statewright_engine_runtime::{
-        Command, Ctx, Durability, Gate, GateEdges, Goto, Graph, MemoryCheckpointer, Migrated, Node,
+        Budget, Command, Ctx, Durability, Gate, GateEdges, Goto, Graph, MemoryCheckpointer, Migrated, Node,
         NodeError, NodeFailure, NodeHandle, NodePolicy, Outcome, Problems, RetryPolicy, Route, RunEvent,
         Runner, State, StateGraph, StoredUpdate, To, Update, Verdict,
     };
@@ -77,6 +77,9 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/effects.md")]
     struct Effects;
+
+    #[doc = include_str!("../docs/guides/budgets.md")]
+    struct Budgets;
 
     #[doc = include_str!("../docs/guides/interrupts.md")]
     struct Interrupts;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use statewright_engine_runtime::{
-    Checkpointer, Durability, Events, Graph, Handlers, Interrupt, Outcome, Plan, Problems, RunControl,
-    RunError, RunId, Runner, Settlement, Status, ThreadCheck, ThreadId,
+    Budget, Checkpointer, Durability, Events, Graph, Handlers, Interrupt, Outcome, Plan, Problems,
+    RunControl, RunError, RunId, Runner, Settlement, Status, ThreadCheck, ThreadId,
 };
 use statewright_graphs::{Pipeline, Report, Services};
 
@@ -54,6 +54,8 @@ pub(crate) struct Job {
     pub(crate) handlers: Handlers,
     /// Nodes before which this drive pauses, and nodes after which it does.
     pub(crate) pauses: [Vec<String>; 2],
+    /// What the run may spend, where that is not what the graph says.
+    pub(crate) budget: Budget,
 }
 
 #[derive(Clone, Debug)]
@@ -161,6 +163,9 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
         let [before, after] = job.pauses;
         run = before.into_iter().fold(run, |run, node| run.pause_before(node));
         run = after.into_iter().fold(run, |run, node| run.pause_after(node));
+        if !job.budget.limits().is_empty() {
+            run = run.run_budget(job.budget);
+        }
         let (events, control) = (run.events(), run.control());
         let end = async move {
             let report = run.await?;

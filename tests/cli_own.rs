@@ -79,6 +79,19 @@ async fn deliver(mail: statewright::engine::Delivery<String>) -> Result<(), Node
     Ok(std::io::Write::write_all(&mut letters, format!("{} {}\n", mail.id, mail.payload).as_bytes())?)
 }
 
+/// A graph whose only node wants two calls, and has one.
+fn metered(_services: &Services) -> Result<Graph<Offer>, Problems> {
+    let mut g = StateGraph::<Offer>::new("metered");
+    let call = g.func("call", async |ctx: Ctx<Offer>| {
+        ctx.reserve(&[("calls", 2)]).await?.settle(&[]);
+        Ok(Offer::update().price(1u32))
+    });
+    g.start(call);
+    g.end(call);
+    g.run_budget(Budget::new().limit("calls", 1));
+    g.build()
+}
+
 /// A graph that `build()` refuses.
 fn broken(_services: &Services) -> Result<Graph<Offer>, Problems> {
     let mut g = StateGraph::<Offer>::new("broken");
@@ -111,6 +124,7 @@ fn main() -> ExitCode {
         .graph("broken", broken)
         .graph("parcel", parcel)
         .outbox("mail", deliver)
+        .graph("metered", metered)
         .model("mute", |_| Ok(Arc::new(Scripted::new([Reply::text("nothing")]))))
         .main()
 }
@@ -157,6 +171,15 @@ fn a_program_of_ones_own_gets_every_command() {
     let granted = call(3, &["resume", run]);
     let done = call(0, &["answer", run, granted["interrupts"][0]["id"].as_str().unwrap(), "12"]);
     assert_eq!((&done["answer"], &done["attempts"]), (&"a lamp for 12".into(), &3.into()));
+
+    let short = call(4, &["run", "--graph", "metered", "a call"]);
+    assert_eq!(short["outcome"], "budget_exceeded", "{short}");
+    let metered = short["run"].as_str().unwrap();
+    assert_eq!(call(4, &["resume", metered])["outcome"], "budget_exceeded");
+    assert_eq!(call(0, &["resume", metered, "--budget", "calls=2"])["outcome"], "finished");
+    let shown = call(0, &["runs", "show", metered]);
+    let of_run = shown["spending"].as_array().unwrap().iter().find(|row| row["scope"] == "run").unwrap();
+    assert_eq!((&of_run["limit"], &of_run["spent"]), (&2.into(), &2.into()), "{shown}");
 
     let drawn = call(0, &["graph", "--run", run]);
     assert_eq!(drawn["nodes"][0]["visits"], 3, "{drawn}");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use statewright_engine_runtime::{Durability, Format};
+use statewright_engine_runtime::{Budget, Durability, Format};
 
 /// Runs typed state graphs, and survives crashes.
 ///
@@ -150,6 +150,22 @@ pub(crate) struct DriveArgs {
     /// Pause after this node; `resume` goes on. May be given several times
     #[arg(long, value_name = "NODE")]
     pub(crate) pause_after: Vec<String>,
+    /// What the run may spend of a unit, such as calls=20, in place of the graph's limit; can be given several times
+    #[arg(long = "budget", value_name = "UNIT=AMOUNT", value_parser = limit)]
+    pub(crate) limits: Vec<(String, u64)>,
+}
+
+impl DriveArgs {
+    /// The limits that were given.
+    pub(crate) fn budget(&self) -> Budget {
+        self.limits.iter().fold(Budget::new(), |budget, (unit, most)| budget.limit(unit, *most))
+    }
+}
+
+fn limit(given: &str) -> Result<(String, u64), String> {
+    let wrong = || format!("`{given}` is no limit; write it like calls=20");
+    let (unit, most) = given.split_once('=').filter(|(unit, _)| !unit.is_empty()).ok_or_else(wrong)?;
+    Ok((unit.to_owned(), most.parse().map_err(|_| wrong())?))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -20,6 +20,7 @@ mod runs;
 mod session;
 mod show;
 mod signals;
+mod spending;
 mod standing;
 mod threads;
 mod trace;

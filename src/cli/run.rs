@@ -73,7 +73,8 @@ pub(crate) async fn run(shell: &Shell<'_>, args: RunArgs) -> Result<Exit, CliErr
     store.record_run(row.clone()).await?;
     let intent = Intent::Start { run, question };
     let pauses = [args.drive.pause_before.clone(), args.drive.pause_after.clone()];
-    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses };
+    let budget = args.drive.budget();
+    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses, budget };
     go(shell, Prepared { store, graph: opened, equipment, row, job, began }, &args.drive).await
 }
 
@@ -120,8 +121,8 @@ async fn again(
     let equipment = session::equip(model, services.docs).await?;
     let graph = graph.open(&equipment.services)?;
     let pauses = [args.pause_before.clone(), args.pause_after.clone()];
-    let thread = row.thread.clone();
-    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses };
+    let (thread, budget) = (row.thread.clone(), args.budget());
+    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses, budget };
     go(shell, Prepared { store, graph, equipment, row, job, began }, args).await
 }
 
@@ -223,6 +224,7 @@ async fn refuse_open_thread(
 ) -> Result<(), CliError> {
     let found = graph.load(Arc::new(store.clone()), thread.clone()).await?;
     match (found.status, found.run) {
+        (Status::Stopped(Outcome::Compensated { left, .. }), _) if left.is_empty() => Ok(()),
         (Status::Empty | Status::Stopped(Outcome::Finished | Outcome::Cancelled), _) | (_, None) => Ok(()),
         (_, Some(run)) => Err(RunError::Refused(Refused::RunOpen { run }).into()),
     }
@@ -245,7 +247,9 @@ pub(crate) fn check_current(row: &RunRow, found: &Standing) -> Result<(), CliErr
 /// A process that died after the end of a run and before it could say so leaves a row that is behind.
 async fn settle_row(store: &SqlStore, row: &RunRow, found: &Standing) -> Result<(), CliError> {
     if row.status == standing::RUNNING
-        && let Status::Stopped(outcome @ (Outcome::Finished | Outcome::Cancelled)) = &found.status
+        && let Status::Stopped(
+            outcome @ (Outcome::Finished | Outcome::Cancelled | Outcome::Compensated { .. }),
+        ) = &found.status
     {
         store.update_run(&row.run, standing::word(outcome), None, session::now_ms()).await?;
     }

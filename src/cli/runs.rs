@@ -92,14 +92,18 @@ pub(crate) async fn cancel(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, Cli
     } else {
         shell.out.line(&format!("run {}: {word}", row.run));
     }
-    Ok(if word == standing::CANCELLED { Exit::Finished } else { Exit::Error })
+    Ok(if matches!(word.as_str(), standing::CANCELLED | standing::COMPENSATED) {
+        Exit::Finished
+    } else {
+        Exit::Error
+    })
 }
 
 /// Nobody drives it: this process takes it and records the end.
 async fn cancel_idle(store: &SqlStore, graph: &dyn OpenGraph, row: &RunRow) -> Result<String, CliError> {
     let ended = errand(store, graph, row, Intent::Cancel, Handlers::new()).await?;
     let word = standing::word(&ended.outcome);
-    if ended.outcome == Outcome::Cancelled {
+    if matches!(&ended.outcome, Outcome::Cancelled | Outcome::Compensated { .. }) {
         store.update_run(&row.run, word, None, session::now_ms()).await?;
     }
     Ok(word.to_owned())
@@ -119,6 +123,7 @@ async fn errand(
         intent,
         handlers,
         pauses: Default::default(),
+        budget: Default::default(),
     };
     Ok(graph.drive(Arc::new(store.clone()), job).end.await?)
 }

@@ -13,7 +13,7 @@ use super::args::OneRun;
 use super::drive::Stop;
 use super::live::View;
 use super::output::{Failed, human, shortened};
-use super::{Exit, Shell, home, session, standing};
+use super::{Exit, Shell, home, session, spending, standing};
 use crate::error::CliError;
 
 /// Everything about a drive that is worth showing.
@@ -48,10 +48,11 @@ pub(crate) fn outcome(shell: &Shell<'_>, shown: &Shown<'_>, view: &View<'_>) -> 
     match &ended.outcome {
         Outcome::Finished => finished(shell, shown, &ended.report, view.shown()),
         Outcome::Paused(questions) => paused(shell, shown, questions),
-        Outcome::Exhausted(_) | Outcome::Drained | Outcome::PausedAt(_) => {
+        Outcome::Exhausted(_) | Outcome::BudgetExceeded(_) | Outcome::Drained | Outcome::PausedAt(_) => {
             resumable(shell, shown.row, &ended.words);
         }
-        Outcome::Cancelled | Outcome::Failed(_) => {
+        Outcome::Compensated { left, .. } if !left.is_empty() => resumable(shell, shown.row, &ended.words),
+        Outcome::Cancelled | Outcome::Compensated { .. } | Outcome::Failed(_) => {
             shell.out.line(&format!("run {}: {}", shown.row.run, ended.words));
         }
     }
@@ -62,8 +63,10 @@ fn exit_of(outcome: &Outcome) -> Exit {
     match outcome {
         Outcome::Finished => Exit::Finished,
         Outcome::Paused(_) => Exit::Paused,
-        Outcome::Exhausted(_) | Outcome::Drained | Outcome::PausedAt(_) => Exit::Resumable,
-        Outcome::Failed(_) | Outcome::Cancelled => Exit::Error,
+        Outcome::Exhausted(_) | Outcome::BudgetExceeded(_) | Outcome::Drained | Outcome::PausedAt(_) => {
+            Exit::Resumable
+        }
+        Outcome::Failed(_) | Outcome::Compensated { .. } | Outcome::Cancelled => Exit::Error,
     }
 }
 
@@ -245,6 +248,7 @@ pub(crate) async fn show(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, CliEr
             "steps": steps.iter().map(|step| step_json(step)).collect::<Vec<_>>(),
             "interrupts": interrupts.iter().map(|i| standing::interrupt(graph.plan(), i)).collect::<Vec<_>>(),
             "resume": resume_hint(shell, &word, &row.run),
+            "spending": if is_current { spending::json(&view.spending) } else { json!([]) },
         });
         if let Some(report) = report {
             merge(&mut object, report);
@@ -258,6 +262,9 @@ pub(crate) async fn show(shell: &Shell<'_>, args: &OneRun) -> Result<Exit, CliEr
     out.line(&format!("{} {}\n", out.dim("question"), shortened(&row.label, 200)));
     let rows: Vec<Vec<String>> = steps.iter().map(|step| step_row(step)).collect();
     out.table(&["step", "node", "attempt", "time", "took", "failed"], &rows);
+    if is_current {
+        spending::table(out, &view.spending);
+    }
     match report.filter(|report| !report.answer.is_empty()) {
         Some(report) => {
             out.line(&format!("\n{}\n", report.answer.trim()));

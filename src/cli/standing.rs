@@ -17,6 +17,8 @@ pub(crate) const VOID: &str = "void";
 pub(crate) const STOPPED: &str = "stopped";
 pub(crate) const FINISHED: &str = "finished";
 pub(crate) const CANCELLED: &str = "cancelled";
+/// It was cancelled or failed, and its effects are undone.
+pub(crate) const COMPENSATED: &str = "compensated";
 
 /// The word for how a drive ended.
 pub(crate) fn word(outcome: &Outcome) -> &'static str {
@@ -25,6 +27,9 @@ pub(crate) fn word(outcome: &Outcome) -> &'static str {
         Outcome::Paused(_) | Outcome::PausedAt(_) => "paused",
         Outcome::Failed(_) => "failed",
         Outcome::Exhausted(_) => "exhausted",
+        Outcome::Compensated { left, .. } if left.is_empty() => COMPENSATED,
+        Outcome::Compensated { .. } => "not_compensated",
+        Outcome::BudgetExceeded(_) => "budget_exceeded",
         Outcome::Drained => STOPPED,
         Outcome::Cancelled => CANCELLED,
     }
@@ -40,7 +45,7 @@ pub(crate) fn idle_word(status: &Status) -> &'static str {
 
 /// Whether `resume` can do something with it.
 pub(crate) fn is_resumable(word: &str) -> bool {
-    !matches!(word, RUNNING | FINISHED | CANCELLED | REFUSED | VOID)
+    !matches!(word, RUNNING | FINISHED | CANCELLED | COMPENSATED | REFUSED | VOID)
 }
 
 /// The word for a row, without reading its journal.

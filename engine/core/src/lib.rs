@@ -20,6 +20,7 @@
 )]
 extern crate self as statewright_engine_core;
 
+mod budget;
 mod cell;
 mod channel;
 mod command;
@@ -34,25 +35,32 @@ mod payload;
 mod policy;
 mod route;
 mod state;
+mod undo;
 
+pub use budget::{
+    Amounts, Budget, BudgetEvent, LimitChange, Scope, Shortage, Spending, UNIT_BYTES_MAX, UNITS_MAX,
+    UNITS_OF_THREAD_MAX,
+};
 pub use cell::{CellError, Snapshot, StateCell, TypedCell, UpdateValue};
 pub use channel::{Appendable, Channel, Reducer, Summable, Unionable, Write, upsert};
 pub use command::{Command, IntoCommand};
 pub use execution::{
     Action, Answer, Asking, Entry, EntryKind, Event, Execution, Interrupt, Journaling, Limits, Notice,
-    Observe, Options, Outcome, RecoverError, Recovery, Refused, Status, StepKept, StepView, Task, ThreadView,
-    fill_values, missing_values, panic_text,
+    Observe, Options, Outcome, RecoverError, Recovery, Refused, Reserved, Spent, Status, StepKept, StepView,
+    Task, ThreadView, Wish, fill_values, missing_values, panic_text,
 };
 pub use failure::{Failure, FailureKind, NodeFailure};
 pub use goto::Goto;
 pub use graph::{Plan, Problem, Problems, Topology};
 pub use ids::{ActivationId, EdgeIx, Fingerprint, NodeIx, RunId, Seq, ThreadId};
 pub use journal::{EffectClass, StepState, StoredStep};
+pub use journal::{StoredUndo, UndoState};
 pub use migration::{FieldChange, FieldChangeKind, FieldError, Migrated, StoredUpdate};
 pub use payload::{Data, LiveData, Payload};
 pub use policy::{NodePolicy, RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, Retry, RetryPolicy, Tries};
 pub use route::{Decision, Many, Payloads, Route, To, VariantWiring, Wire};
 pub use state::{State, StateSchema, Update};
+pub use undo::{NotUndone, PlanUndo, UndoEnd, UndoPolicy, UndoTask};
 
 /// What the derive macros name. Not for use by hand: it may change in any release.
 #[doc(hidden)]

@@ -13,7 +13,8 @@ use statewright_engine_core::journal::{
 use statewright_engine_core::{
     Action, Asking, Channel, EdgeIx, EffectClass, Entry, EntryKind, Event, Execution, Failure, FailureKind,
     NodeIx, Options, Outcome, Plan, Recovery, Reducer, Retry, RetryPolicy, Seq, State, StateSchema,
-    StepState, StoredStep, Task, Topology, TypedCell, Update, UpdateValue, Wire, Write,
+    StepState, StoredStep, StoredUndo, Task, Topology, TypedCell, UndoEnd, UndoTask, Update, UpdateValue,
+    Wire, Wish, Write,
 };
 
 /// A state without the derive macros, which this crate does not depend on.
@@ -138,12 +139,24 @@ fn journal() -> Vec<Entry> {
                         Event::Failed { activation, attempt, failure, draw: 7 }
                     }
                     (_, 1) if answers.is_none() => {
+                        let amounts = [("calls".to_owned(), 1)].into();
+                        let wish =
+                            Wish { activation, attempt, number: 1, amounts, of_step: false, begins: None };
+                        execution.handle(3, Event::Reserve(wish)).unwrap();
                         for (name, state) in
                             [("s", StepState::Finished(vec![7].into())), ("e", StepState::Started)]
                         {
+                            let undo = StoredUndo { kind: "u".to_owned(), payload: vec![0xc0].into() };
+                            let undo = (name == "s").then(|| Box::new(undo));
                             let (input, class) = (Some(vec![1; 16].into()), EffectClass::AtMostOnce);
-                            let step =
-                                StoredStep { name: name.to_owned(), input, class, per_attempt: false, state };
+                            let step = StoredStep {
+                                name: name.to_owned(),
+                                input,
+                                class,
+                                per_attempt: false,
+                                state,
+                                undo,
+                            };
                             execution.handle(3, Event::Stepped { activation, attempt, step }).unwrap();
                         }
                         let asking = |name: &str| Asking {
@@ -169,7 +182,12 @@ fn journal() -> Vec<Entry> {
             Action::Stop(Outcome::Cancelled) if execution.run().is_some_and(|run| run.as_str() == "r2") => {
                 return entries;
             }
-            Action::Stop(Outcome::Cancelled) => {
+            Action::Undo(task) => {
+                let UndoTask { id, attempt, .. } = *task;
+                let end = UndoEnd { id, attempt, failure: None, draw: 0 };
+                execution.handle(6, Event::UndoEnded(Box::new(end))).unwrap();
+            }
+            Action::Stop(Outcome::Cancelled | Outcome::Compensated { .. }) => {
                 execution.handle(6, Event::Start { run: "r2".into(), input: UpdateValue::Empty }).unwrap();
                 execution.handle(7, Event::Cancel).unwrap();
             }
@@ -188,7 +206,11 @@ fn journal() -> Vec<Entry> {
                 execution.handle(5, Event::Resume).unwrap();
             }
             Action::SetTimer { at_ms } => execution.handle(at_ms, Event::TimerFired).unwrap(),
-            Action::Abandon(_) | Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) => {}
+            Action::Abandon(_)
+            | Action::Emit(_)
+            | Action::StepKept(_)
+            | Action::Reserved(_)
+            | Action::Deliver(_) => {}
         }
     }
 }
@@ -230,11 +252,11 @@ fn take_up(snapshot: Option<&Entry>, entries: &[Entry]) {
                 Action::Abandon(_)
                 | Action::Emit(_)
                 | Action::StepKept(_)
+                | Action::Reserved(_)
+                | Action::Undo(_)
                 | Action::Deliver(_)
                 | Action::SetTimer { .. },
-            ) => {
-                continue;
-            }
+            ) => continue,
         };
         let _ = execution.handle(1, event);
     }
@@ -253,6 +275,8 @@ fn the_journal_that_is_damaged_below_is_sound() {
     assert!(said(|body| matches!(body, Body::Failed { retry: Some(Retry { asked_ms: Some(_), .. }), .. })));
     assert!(said(|body| matches!(body, Body::Failed { retry: Some(Retry { asked_ms: None, .. }), .. })));
     assert!(said(|body| matches!(body, Body::Failed { handled: true, .. })));
+    assert!(said(|body| matches!(body, Body::Budget(_))));
+    assert!(said(|body| matches!(body, Body::Undo(_))));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::gate::{self, Gate, GateEdges};
 use crate::graph::Graph;
 use crate::node::{ErasedNode, FunctionNode, Node, StructNode};
 use crate::quorum::Quorum;
+use crate::undo::Undoers;
 
 /// Tells the handles of one builder from those of another.
 static NEXT_BUILDER: AtomicU64 = AtomicU64::new(1);
@@ -185,16 +186,18 @@ impl<S, I> PlainSource<S> for NodeHandle<S, I, ()> {
 
 /// Builds a graph over the state `S`.
 pub struct StateGraph<S: State> {
-    topology: Topology,
+    pub(crate) topology: Topology,
     nodes: Vec<Arc<dyn ErasedNode<S>>>,
     classifiers: Vec<Classifier>,
+    pub(crate) undoers: Undoers,
 }
 
 impl<S: State> StateGraph<S> {
     /// An empty graph of this name. Stored runs find their graph by it.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         let builder = NEXT_BUILDER.fetch_add(1, Ordering::Relaxed);
-        Self { topology: Topology::new(name, builder, S::SCHEMA), nodes: Vec::new(), classifiers: Vec::new() }
+        let topology = Topology::new(name, builder, S::SCHEMA);
+        Self { topology, nodes: Vec::new(), classifiers: Vec::new(), undoers: Undoers::new() }
     }
 
     /// Adds an async function or closure. Stored runs find their node by the name.
@@ -412,6 +415,6 @@ impl<S: State> StateGraph<S> {
     /// All problems at once, each with its code, the names involved and the way to mend it.
     pub fn build(self) -> Result<Graph<S>, Problems> {
         let plan = self.topology.compile()?;
-        Ok(Graph::new(plan, self.nodes, self.classifiers))
+        Ok(Graph::new(plan, self.nodes, self.classifiers, self.undoers))
     }
 }

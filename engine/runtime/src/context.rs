@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::task::AtomicWaker;
@@ -45,6 +45,8 @@ pub(crate) struct Activation {
     /// Where its signs of life are noted, if somebody waits for them.
     pub(crate) pulse: Option<Pulse>,
     pub(crate) steps: StepScope,
+    /// How often it wanted to reserve.
+    pub(crate) claims: AtomicU32,
     /// What the node posted.
     pub(crate) posts: Posts,
     /// Set after `posts`, so that a node that posts nothing, as nearly all do, takes no lock.
@@ -95,6 +97,7 @@ impl Activation {
             critique: None,
             pulse: None,
             steps: StepScope::default(),
+            claims: AtomicU32::new(0),
             posts: Posts::default(),
             posted: AtomicBool::new(false),
             cached: AtomicBool::new(false),
@@ -120,6 +123,7 @@ impl Activation {
         self.pulse = idle.map(|_| Pulse::new());
         self.steps.begin(steps);
         *self.cached.get_mut() = false;
+        *self.claims.get_mut() = 0;
         if std::mem::take(self.posted.get_mut()) {
             self.posts.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         }

@@ -29,6 +29,7 @@ use crate::question::halted;
 use crate::runner::{Clock, Runner};
 use crate::subgraph::Within;
 use crate::timers::{Deadlines, Timer};
+use crate::undo::Compensator;
 
 /// A task, and where it stands if that is inside a graph that is a node.
 type Placed = (Task, Option<Arc<Within>>);
@@ -74,6 +75,7 @@ pub(crate) struct Driver<S> {
     /// Whether activations of this graph may be abandoned.
     abandons: bool,
     postman: Postman,
+    compensator: Compensator,
     /// Nodes that wait until a step of theirs is kept.
     steps: StepWaiters,
     /// What the last activation leaves behind, to be used again if its node kept nothing of it.
@@ -94,6 +96,7 @@ impl<S: State> Driver<S> {
         let postman = Postman::new(runner.handlers.clone(), thread.clone());
         let clock = runner.clock.clone();
         let results = runner.results.clone().map(|cache| Cached { cache, clock });
+        let compensator = Compensator::new(graph.undoers.clone(), graph.classifiers.clone(), thread.clone());
         let scope = Arc::new(RunScope {
             plan: graph.plan.clone(),
             thread,
@@ -110,6 +113,7 @@ impl<S: State> Driver<S> {
             execution,
             journal,
             postman,
+            compensator,
             steps: StepWaiters::new(scope.clone()),
             scope,
             control,
@@ -143,6 +147,12 @@ impl<S: State> Driver<S> {
                     Action::Abandon(activation) => self.abandon(&activation.to_string(), &mut waiting),
                     Action::Deliver(post) => self.postman.take(post),
                     Action::StepKept(kept) => self.steps.kept("", *kept),
+                    Action::Undo(task) => {
+                        // What still ran was part of the run that is undone.
+                        (self.alone, self.together) = (None, JoinSet::new());
+                        self.compensator.take(*task);
+                    }
+                    Action::Reserved(reserved) => self.steps.reserved("", *reserved),
                     Action::Emit(notice) => self.emit(notice.into()),
                     Action::Nested { within, node, action } => {
                         self.within(None, within, node, *action, &mut waiting);
@@ -202,12 +212,13 @@ impl<S: State> Driver<S> {
             Action::Deliver(post) => self.postman.take(post),
             Action::StepKept(kept) => self.steps.kept(within.path(), *kept),
             Action::Abandon(activation) => self.abandon(&full_id(Some(&within), activation), waiting),
+            Action::Reserved(reserved) => self.steps.reserved(within.path(), *reserved),
             Action::Emit(notice) => self.emit(within.told(notice.into())),
             Action::Nested { within: activation, node, action } => {
                 self.within(Some(&within), activation, node, *action, waiting);
             }
             // The execution takes these in itself.
-            Action::Persist(_) | Action::SetTimer { .. } | Action::Stop(_) => {}
+            Action::Persist(_) | Action::SetTimer { .. } | Action::Undo(_) | Action::Stop(_) => {}
         }
     }
 
@@ -330,6 +341,9 @@ impl<S: State> Driver<S> {
         if let Poll::Ready(event) = self.postman.poll(context) {
             return Poll::Ready(Ok((event, 0)));
         }
+        if let Poll::Ready(event) = self.compensator.poll(context) {
+            return Poll::Ready(Ok((event, 0)));
+        }
         // The end of a node counts more than a step that it left behind, so steps come last.
         if let Some(event) = self.steps.next() {
             return Poll::Ready(Ok((event, 0)));
@@ -355,6 +369,11 @@ impl<S: State> Driver<S> {
 
     fn reported(&mut self, ended: Ended) -> Result<Event, RunError> {
         let Ended { activation, end } = ended;
+        let path = activation.within.as_ref().map_or("", |within| within.path());
+        for settlement in self.steps.settlements(path, activation.id) {
+            let now = self.now();
+            self.execution.handle(now, settlement)?;
+        }
         let attempt = activation.attempt;
         if self.abandons {
             self.handles.remove(&activation.full_id());

@@ -9,6 +9,7 @@ use statewright_engine_core::{Data, EffectClass, StepState};
 
 use crate::context::Ctx;
 use crate::error::NodeError;
+use crate::metered::in_full;
 use crate::step::Call;
 
 impl<S, I> Ctx<S, I> {
@@ -31,7 +32,7 @@ impl<S, I> Ctx<S, I> {
 /// An effect that is about to be done; see [`Ctx::effect`].
 #[must_use = "an effect does nothing until it is run and awaited"]
 #[derive(Debug)]
-pub struct Effect(Call);
+pub struct Effect(pub(crate) Call);
 
 impl Effect {
     /// Tells calls of one name apart, as in a loop.
@@ -76,7 +77,7 @@ impl Effect {
         match call.kept()? {
             Some(StepState::Finished(value)) => Ok(call.read(value)?),
             Some(StepState::Started) => Err(EffectError::Unknown(call.unknown())),
-            Some(StepState::NotDone) | None => call.perform(work, false).await,
+            Some(StepState::NotDone) | None => call.perform(work, false, in_full).await,
         }
     }
 }
@@ -117,9 +118,9 @@ impl<V> VerifiedEffect<V> {
                     call.keep_result(&result).await?;
                     Ok(result)
                 }
-                None => call.perform(work, true).await,
+                None => call.perform(work, true, in_full).await,
             },
-            Some(StepState::NotDone) | None => call.perform(work, false).await,
+            Some(StepState::NotDone) | None => call.perform(work, false, in_full).await,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use statewright_engine_core::journal::GateRound;
 use statewright_engine_core::{
-    ActivationId, EdgeIx, Failure, Interrupt, NodeIx, Notice, Outcome, RunId, Seq,
+    ActivationId, BudgetEvent, EdgeIx, Failure, Interrupt, NodeIx, Notice, Outcome, RunId, Seq, UndoState,
 };
 use tokio::sync::broadcast;
 
@@ -60,6 +60,22 @@ pub enum RunEvent {
     Asked(Arc<Interrupt>),
     /// A gate judged.
     Judged(GateRound),
+    /// Something happened to a reservation of a budget.
+    Budget {
+        /// The node.
+        node: NodeIx,
+        /// The activation.
+        activation: ActivationId,
+        /// What.
+        event: BudgetEvent,
+    },
+    /// The undoing of an effect changed.
+    Undo {
+        /// Its id.
+        id: String,
+        /// How far it is.
+        state: UndoState,
+    },
     /// An edge was taken.
     EdgeTaken(EdgeIx),
     /// A superstep was committed.
@@ -155,6 +171,8 @@ impl From<Notice> for RunEvent {
             }
             Notice::Asked { interrupt } => RunEvent::Asked(interrupt),
             Notice::Judged { round } => RunEvent::Judged(round),
+            Notice::Budget { activation, node, event } => RunEvent::Budget { node, activation, event },
+            Notice::Undo { id, state } => RunEvent::Undo { id, state },
             Notice::EdgeTaken { edge } => RunEvent::EdgeTaken(edge),
             Notice::Committed { superstep, seq } => RunEvent::Committed { superstep, seq },
         }

@@ -9,17 +9,24 @@ use statewright_engine_core::{Plan, State};
 use crate::error::{Classifier, RunError};
 use crate::node::ErasedNode;
 use crate::runner::Runner;
+use crate::undo::Undoers;
 
 /// A graph that `build()` has checked.
 pub struct Graph<S> {
     pub(crate) plan: Arc<Plan>,
     pub(crate) nodes: Arc<[Arc<dyn ErasedNode<S>>]>,
     pub(crate) classifiers: Arc<[Classifier]>,
+    pub(crate) undoers: Arc<Undoers>,
 }
 
 impl<S> Clone for Graph<S> {
     fn clone(&self) -> Self {
-        Self { plan: self.plan.clone(), nodes: self.nodes.clone(), classifiers: self.classifiers.clone() }
+        Self {
+            plan: self.plan.clone(),
+            nodes: self.nodes.clone(),
+            classifiers: self.classifiers.clone(),
+            undoers: self.undoers.clone(),
+        }
     }
 }
 
@@ -30,8 +37,14 @@ impl<S> fmt::Debug for Graph<S> {
 }
 
 impl<S: State> Graph<S> {
-    pub(crate) fn new(plan: Plan, nodes: Vec<Arc<dyn ErasedNode<S>>>, classifiers: Vec<Classifier>) -> Self {
-        Self { plan: Arc::new(plan), nodes: nodes.into(), classifiers: classifiers.into() }
+    pub(crate) fn new(
+        plan: Plan,
+        nodes: Vec<Arc<dyn ErasedNode<S>>>,
+        classifiers: Vec<Classifier>,
+        undoers: Undoers,
+    ) -> Self {
+        let (nodes, classifiers) = (nodes.into(), classifiers.into());
+        Self { plan: Arc::new(plan), nodes, classifiers, undoers: Arc::new(undoers) }
     }
 
     /// The compiled shape: names, edges, fingerprint.

@@ -191,6 +191,7 @@ impl<S: State> ThreadState<S> {
             state: typed_state(execution),
             interrupts: execution.interrupts(),
             unknown_effects: execution.unknown_effects(),
+            spending: execution.spending(),
             undelivered: execution.outbox().map(|post| post.id.clone()).collect(),
             superstep: execution.superstep(),
             seq: execution.last_seq(),

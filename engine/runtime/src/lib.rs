@@ -9,6 +9,7 @@
 )]
 extern crate self as statewright_engine_runtime;
 
+mod budget;
 mod builder;
 mod cache;
 mod check;
@@ -28,6 +29,7 @@ mod ids;
 mod lock;
 mod mailbox;
 mod memory;
+mod metered;
 mod misfit;
 mod node;
 mod outbox;
@@ -42,7 +44,9 @@ mod sealed;
 mod step;
 mod subgraph;
 mod timers;
+mod undo;
 
+pub use budget::Grant;
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
 pub use cache::{MemoryCache, ResultCache};
 pub use check::{Compatibility, ThreadCheck};
@@ -58,6 +62,7 @@ pub use graph::Graph;
 pub use history::Checkpoint;
 pub use ids::random_id;
 pub use memory::MemoryCheckpointer;
+pub use metered::{MeteredEffect, MeteredStep};
 pub use node::Node;
 pub use outbox::{Delivery, Handlers};
 pub use question::{Pose, Question};
@@ -79,5 +84,9 @@ pub use statewright_engine_core::{
     Problems, RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView,
     StoredUpdate, ThreadId, ThreadView, To, Update, Write,
 };
+pub use statewright_engine_core::{
+    Amounts, Budget, BudgetEvent, NotUndone, Scope, Shortage, Spending, UndoPolicy, UndoState,
+};
 pub use statewright_engine_macros::{Route, State};
 pub use step::Step;
+pub use undo::Undo;

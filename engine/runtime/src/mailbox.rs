@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use statewright_engine_core::{ActivationId, Event, Failure, StepKept};
+use statewright_engine_core::{ActivationId, Event, Failure, Reserved, StepKept};
 use tokio::sync::oneshot;
 
 use crate::context::RunScope;
@@ -46,14 +46,17 @@ impl Mailbox {
 /// Where the activation stands, the activation, its attempt, and the name of the step.
 type StepKey = (String, ActivationId, u32, String);
 
-fn key_of(event: &Event) -> Option<StepKey> {
+/// The same with the number of a reservation.
+type ClaimKey = (String, ActivationId, u32, u32);
+
+/// An event without the activations that it happened within, and their path.
+fn innermost(event: &Event) -> (String, &Event) {
     let (mut event, mut path) = (event, String::new());
     while let Event::Nested { within, event: inner } = event {
         path.push_str(&format!("{within}/"));
         event = inner;
     }
-    let Event::Stepped { activation, attempt, step } = event else { return None };
-    Some((path, *activation, *attempt, step.name.clone()))
+    (path, event)
 }
 
 /// The driver's side: which nodes wait for which step.
@@ -61,24 +64,62 @@ pub(crate) struct StepWaiters {
     scope: Arc<RunScope>,
     letters: VecDeque<(Event, Reply)>,
     waiting: HashMap<StepKey, Reply>,
+    claims: HashMap<ClaimKey, Reply>,
 }
 
 impl StepWaiters {
     pub(crate) fn new(scope: Arc<RunScope>) -> Self {
-        Self { scope, letters: VecDeque::new(), waiting: HashMap::new() }
+        Self { scope, letters: VecDeque::new(), waiting: HashMap::new(), claims: HashMap::new() }
     }
 
     /// The next step that a node left.
     pub(crate) fn next(&mut self) -> Option<Event> {
+        self.fetch();
+        let (event, reply) = self.letters.pop_front()?;
+        let (path, inner) = innermost(&event);
+        match inner {
+            Event::Stepped { activation, attempt, step } => {
+                self.waiting.insert((path, *activation, *attempt, step.name.clone()), reply);
+            }
+            Event::Reserve(wish) => {
+                self.claims.insert((path, wish.activation, wish.attempt, wish.number), reply);
+            }
+            _ => {}
+        }
+        Some(event)
+    }
+
+    /// What an execution that has ended said that it spent: it counts before that end. What others left keeps its turn, so
+    /// that nobody settles before it has reserved.
+    pub(crate) fn settlements(&mut self, path: &str, of: ActivationId) -> Vec<Event> {
+        self.fetch();
+        if self.letters.is_empty() {
+            return Vec::new();
+        }
+        let letters = std::mem::take(&mut self.letters).into_iter();
+        let is_its = |event: &Event| {
+            let (within, inner) = innermost(event);
+            within == path && matches!(inner, Event::Spent(spent) if spent.activation == of)
+        };
+        let (settlements, others): (VecDeque<_>, VecDeque<_>) = letters.partition(|(event, _)| is_its(event));
+        self.letters = others;
+        settlements.into_iter().map(|(event, _)| event).collect()
+    }
+
+    fn fetch(&mut self) {
         let mailbox = &self.scope.mailbox;
         if mailbox.is_full() && mailbox.full.swap(false, Ordering::AcqRel) {
             self.letters.extend(lock(&mailbox.letters).iter_mut().flat_map(|letters| letters.drain(..)));
         }
-        let (event, reply) = self.letters.pop_front()?;
-        if let Some(key) = key_of(&event) {
-            self.waiting.insert(key, reply);
+    }
+
+    /// Lets the node spend, or not.
+    pub(crate) fn reserved(&mut self, path: &str, reserved: Reserved) {
+        let Reserved { activation, attempt, number, refused } = reserved;
+        if let Some(reply) = self.claims.remove(&(path.to_owned(), activation, attempt, number)) {
+            // A node that was dropped meanwhile does not listen.
+            let _ = reply.send(refused);
         }
-        Some(event)
     }
 
     /// Lets the node go on.

@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use statewright_engine_core::{
-    Data, Event, Execution, Failure, Interrupt, Journaling, Limits, Observe, Options, Outcome, Recovery,
-    RunId, Seq, State, Status, ThreadId, TypedCell, UpdateValue,
+    Data, Event, Execution, Failure, Interrupt, Journaling, LimitChange, Limits, Observe, Options, Outcome,
+    Recovery, RunId, Seq, Spending, State, Status, ThreadId, TypedCell, UpdateValue,
 };
 
 use tracing::Instrument;
@@ -25,6 +25,7 @@ use crate::graph::Graph;
 use crate::outbox::{Delivery, Handlers};
 use crate::pauses::{PauseName, points};
 use crate::reading;
+use crate::undo::undone;
 
 /// Reads the time, in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -188,6 +189,7 @@ impl<S: State> Runner<S> {
             run: None,
             events: None,
             updates: false,
+            limits: Vec::new(),
             control: RunControl::new(),
             pauses: Vec::new(),
         }
@@ -247,6 +249,7 @@ pub struct Run<S> {
     run: Option<RunId>,
     events: Option<EventSender>,
     updates: bool,
+    pub(crate) limits: Vec<LimitChange>,
     control: RunControl,
     pub(crate) pauses: Vec<PauseName>,
 }
@@ -280,7 +283,7 @@ impl<S: State> Run<S> {
     }
 
     async fn drive(self) -> Result<RunReport<S>, RunError> {
-        let Run { runner, thread, intent, run, events, updates, control, pauses } = self;
+        let Run { runner, thread, intent, run, events, updates, limits, control, pauses } = self;
         let pauses = points(&runner.graph.plan, &pauses)?;
         let observe = match (&events, updates) {
             (None, _) => Observe::Nothing,
@@ -304,6 +307,9 @@ impl<S: State> Run<S> {
         };
         execution.pause_at(pauses);
         let now = (runner.clock)();
+        for change in limits {
+            execution.handle(now, Event::Limit(change))?;
+        }
         match intent {
             Intent::Start(input) => {
                 let run = run.unwrap_or_else(|| RunId::new(crate::ids::random_id()));
@@ -342,6 +348,7 @@ impl<S: State> Runner<S> {
         let (outcome, execution) = driver.drive().instrument(span).await?;
         let interrupts = execution.interrupts();
         let undelivered = execution.outbox().map(|post| post.id.clone()).collect();
+        let spending = execution.spending();
         let state = if execution.is_sound() {
             typed_state(&execution)
         } else if self.checkpointer.is_some() {
@@ -351,7 +358,8 @@ impl<S: State> Runner<S> {
         } else {
             return Err(RunError::StateLost(first_failure(&outcome)));
         };
-        Ok(RunReport { thread, run, outcome, state, interrupts, undelivered, plan: self.graph.plan.clone() })
+        let plan = self.graph.plan.clone();
+        Ok(RunReport { thread, run, outcome, state, interrupts, undelivered, spending, plan })
     }
 }
 
@@ -392,6 +400,8 @@ pub struct RunReport<S> {
     pub interrupts: Vec<Interrupt>,
     /// Ids of items of the outbox that were not delivered.
     pub undelivered: Vec<String>,
+    /// What was spent, and the limits, by scope and unit.
+    pub spending: Vec<Spending>,
     plan: Arc<statewright_engine_core::Plan>,
 }
 
@@ -437,6 +447,14 @@ impl<S> RunReport<S> {
                     self.plan.describe_edge(*edge)
                 )
             }
+            Outcome::Compensated { failures, left } => undone(failures, left),
+            Outcome::BudgetExceeded(shortages) => {
+                let list: Vec<String> = shortages
+                    .iter()
+                    .map(|(node, shortage)| format!("`{}` stopped: {shortage}", name(Some(*node))))
+                    .collect();
+                format!("{}; resume it with another limit to go on", list.join("; "))
+            }
             Outcome::Drained => "stopped at a safe point; resume it to go on".to_owned(),
             Outcome::Cancelled => "cancelled".to_owned(),
         }
@@ -460,6 +478,8 @@ pub struct ThreadState<S> {
     pub unknown_effects: Vec<String>,
     /// Ids of items of the outbox that are not known to be delivered.
     pub undelivered: Vec<String>,
+    /// What was spent and reserved, and the limits, by scope and unit.
+    pub spending: Vec<Spending>,
     /// The present superstep.
     pub superstep: u64,
     /// The thread's last entry, 0 if it has none.

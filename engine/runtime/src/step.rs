@@ -10,12 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 use sha2::{Digest, Sha256};
-use statewright_engine_core::{Data, EffectClass, Event, StepState, StoredStep, ThreadId};
+use statewright_engine_core::{
+    Amounts, Data, EffectClass, Event, StepState, StoredStep, StoredUndo, ThreadId,
+};
 
+use crate::budget::{self, Grant, holding};
 use crate::context::{Activation, Ctx};
 use crate::effect::{EffectError, UnknownEffect};
 use crate::error::NodeError;
 use crate::lock::lock;
+use crate::metered::in_full;
 
 impl<S, I> Ctx<S, I> {
     /// A step: its result is kept under this name, and later executions of this activation are given it instead of
@@ -40,7 +44,7 @@ impl<S, I> Ctx<S, I> {
 /// A step that is about to be done; see [`Ctx::step`].
 #[must_use = "a step does nothing until it is run and awaited"]
 #[derive(Debug)]
-pub struct Step(Call);
+pub struct Step(pub(crate) Call);
 
 impl Step {
     /// Tells calls of one name apart, as in a loop.
@@ -70,18 +74,7 @@ impl Step {
     where
         Fut: Future<Output = Result<T, NodeError>> + Send,
     {
-        let call = self.0;
-        let flight = call.enter().await?;
-        match call.kept()? {
-            Some(StepState::Finished(value)) => call.read(value),
-            Some(StepState::Started) => Err(call.unknown().into()),
-            Some(StepState::NotDone) | None => {
-                let result = work().await?;
-                call.keep_result(&result).await?;
-                drop(flight);
-                Ok(result)
-            }
-        }
+        self.0.step(work, in_full).await
     }
 }
 
@@ -93,6 +86,10 @@ pub(crate) struct Call {
     input: Option<Result<ByteBuf, String>>,
     pub(crate) class: EffectClass,
     per_attempt: bool,
+    /// What it may cost.
+    pub(crate) reserving: Option<Amounts>,
+    /// How it is undone, or why that cannot be stored.
+    pub(crate) undo: Option<Result<Box<StoredUndo>, String>>,
 }
 
 impl fmt::Debug for Call {
@@ -103,7 +100,7 @@ impl fmt::Debug for Call {
 
 impl Call {
     pub(crate) fn new(activation: Arc<Activation>, name: String, class: EffectClass) -> Self {
-        Self { activation, name, input: None, class, per_attempt: false }
+        Self { activation, name, input: None, class, per_attempt: false, reserving: None, undo: None }
     }
 
     pub(crate) fn at(mut self, index: usize) -> Self {
@@ -129,6 +126,13 @@ impl Call {
         if let Some(Err(reason)) = &self.input {
             let message = format!("the input of the step `{}` cannot be hashed: {reason}", self.name);
             return Err(NodeError::permanent(message).with_code("SW-X254"));
+        }
+        if self.undo.is_some() && self.activation.within.is_some() {
+            return Err(budget::outermost_only("do an effect that can be undone"));
+        }
+        if let Some(Err(reason)) = &self.undo {
+            let message = format!("how `{}` is undone cannot be stored: {reason}", self.name);
+            return Err(NodeError::permanent(message).with_code("SW-X281"));
         }
         if !self.activation.steps.take_name(&self.name) {
             let message = format!(
@@ -168,25 +172,75 @@ impl Call {
         UnknownEffect { id, name: self.name.clone(), key: self.key() }
     }
 
+    /// Does the work of a step, unless its result is kept; `spent` says by the result what it cost.
+    pub(crate) async fn step<T: Data, Fut>(
+        self,
+        work: impl FnOnce() -> Fut + Send,
+        spent: impl FnOnce(&T) -> Amounts + Send,
+    ) -> Result<T, NodeError>
+    where
+        Fut: Future<Output = Result<T, NodeError>> + Send,
+    {
+        let flight = self.enter().await?;
+        match self.kept()? {
+            Some(StepState::Finished(value)) => self.read(value),
+            Some(StepState::Started) => Err(self.unknown().into()),
+            Some(StepState::NotDone) | None => {
+                let grant = self.reserve(None).await?;
+                let result = holding(grant.as_ref(), work()).await?;
+                self.settle_and_keep(grant, &result, spent).await?;
+                drop(flight);
+                Ok(result)
+            }
+        }
+    }
+
+    /// What the work may cost; `begins` is the effect that begins with it.
+    async fn reserve(&self, begins: Option<StoredStep>) -> Result<Option<Grant>, NodeError> {
+        match self.reserving.clone() {
+            Some(amounts) => budget::reserve(self.activation.clone(), amounts, true, begins).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The settlement is left before the result, so that both are one record.
+    async fn settle_and_keep<T: Data>(
+        &self,
+        grant: Option<Grant>,
+        result: &T,
+        spent: impl FnOnce(&T) -> Amounts,
+    ) -> Result<(), NodeError> {
+        if let Some(grant) = grant {
+            grant.settle_amounts(spent(result));
+        }
+        self.keep_result(result).await
+    }
+
     /// Does the work of an effect; `begun` says that its beginning is already durable.
     pub(crate) async fn perform<T: Data, Fut>(
         &self,
         work: impl FnOnce(String) -> Fut,
         begun: bool,
+        spent: impl FnOnce(&T) -> Amounts,
     ) -> Result<T, EffectError>
     where
         Fut: Future<Output = Result<T, NodeError>> + Send,
     {
         let announced = self.class == EffectClass::AtMostOnce;
-        if announced && !begun {
+        let begins = announced && !begun;
+        let grant = self.reserve(begins.then(|| self.stored(StepState::Started))).await?;
+        if begins && grant.is_none() {
             self.keep(StepState::Started).await?;
         }
-        match work(self.key()).await {
+        match holding(grant.as_ref(), work(self.key())).await {
             Ok(result) => {
-                self.keep_result(&result).await?;
+                self.settle_and_keep(grant, &result, spent).await?;
                 Ok(result)
             }
             Err(error) => {
+                if let Some(grant) = grant.filter(|_| error.is_without_effect()) {
+                    grant.release();
+                }
                 if announced && error.is_without_effect() {
                     self.keep(StepState::NotDone).await?;
                 }
@@ -200,15 +254,20 @@ impl Call {
         self.keep(StepState::Finished(ByteBuf::from(value))).await
     }
 
-    /// Until the step is as durable as the thread's level promises.
-    async fn keep(&self, state: StepState) -> Result<(), NodeError> {
-        let step = StoredStep {
+    fn stored(&self, state: StepState) -> StoredStep {
+        StoredStep {
             name: self.name.clone(),
             input: self.input.clone().and_then(Result::ok),
             class: self.class,
             per_attempt: self.per_attempt,
             state,
-        };
+            undo: self.undo.clone().and_then(Result::ok),
+        }
+    }
+
+    /// Until the step is as durable as the thread's level promises.
+    async fn keep(&self, state: StepState) -> Result<(), NodeError> {
+        let step = self.stored(state);
         let Activation { id, attempt, run, .. } = self.activation.as_ref();
         let event = Event::Stepped { activation: *id, attempt: *attempt, step };
         let kept = run.mailbox.send(self.activation.event(event));

@@ -9,6 +9,7 @@
 //! interpreter, watch the journal, and keep a list of executions outside the journal.
 
 pub mod conformance;
+mod declared;
 mod elsewhere;
 mod leads;
 mod postgres;
@@ -24,7 +25,7 @@ pub use postgres::PostgresServer;
 pub use reference::{End, Reference};
 pub use rng::{Rng, digest, mix};
 pub use scenario::{Scenario, SimPolicy};
-pub use script::{Carried, Script, ScriptedStep, Visit};
+pub use script::{Carried, Cost, Script, ScriptedStep, Visit};
 pub use simulator::{Faults, History, Violation, simulate};
 pub use state::{Row, SimState, SimStateUpdate, Wide};
 pub use trial::{Fault, FaultyStore, NodeTrial, PausedClock, Ran, Scripted, Trial, Tried};

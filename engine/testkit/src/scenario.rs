@@ -8,6 +8,7 @@ use statewright_engine_core::graph::{
 };
 use statewright_engine_core::{NodeIx, NodePolicy, Plan, RetryPolicy, State, Topology, VariantWiring, Wire};
 
+use crate::declared::{budgeted, undo_kind, undoing};
 use crate::elsewhere::{diverted, limited, paused};
 use crate::reference::{End, Reference};
 use crate::rng::{Rng, mix};
@@ -92,6 +93,8 @@ impl Scenario {
             paused(seed, &mut topology);
             limited(seed, &mut topology);
             let policies = governed(seed, &mut topology);
+            budgeted(seed, &mut topology);
+            undoing(seed, &mut topology);
             let Ok(plan) = topology.clone().compile() else { continue };
             let mut scenario =
                 Self { topology, plan: Arc::new(plan), script, policies, runs: rng.between(1, 2) };
@@ -106,6 +109,16 @@ impl Scenario {
         // A chain of one node always compiles; if it ever does not, the empty plan shows it at once.
         let plan = topology.clone().compile().unwrap_or_else(|problems| unreachable!("{problems}"));
         Self { topology, plan: Arc::new(plan), script, policies, runs: 1 }
+    }
+
+    /// The handler that undoes effects.
+    pub fn undo_kind(&self) -> &str {
+        self.topology.undos.first().map_or("", |undo| &undo.kind)
+    }
+
+    /// Whether effects may be undone more than once.
+    pub fn undoes_by_key(&self) -> bool {
+        self.undo_kind() == undo_kind(true)
     }
 
     /// What a run without faults does, from a state and the superstep before it; `None` if it takes too long.

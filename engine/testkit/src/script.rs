@@ -7,7 +7,7 @@ use std::sync::Arc;
 use statewright_engine_core::graph::{BranchFn, GateRule, Judgement, NodeSpec};
 use statewright_engine_core::journal::Ladder;
 use statewright_engine_core::{
-    ActivationId, Asking, Decision, EffectClass, NodeIx, Payload, Payloads, State,
+    ActivationId, Amounts, Asking, Decision, EffectClass, NodeIx, Payload, Payloads, State,
 };
 
 use crate::rng::{digest, mix};
@@ -73,6 +73,33 @@ pub struct ScriptedStep {
     pub per_attempt: bool,
     /// Its result.
     pub value: Vec<u8>,
+    /// What it costs, if it costs anything.
+    pub cost: Option<Cost>,
+    /// Whether it can be undone.
+    pub undoable: bool,
+}
+
+/// What the work of a step costs: a call, and some work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// The most that the work can come to.
+    pub ceiling: u64,
+    /// What it comes to.
+    pub work: u64,
+    /// Whether the node holds the reservation itself, in place of the step.
+    pub bare: bool,
+}
+
+impl Cost {
+    /// What is reserved.
+    pub fn ceiling(&self) -> Amounts {
+        [("calls".to_owned(), 1), ("work".to_owned(), self.ceiling)].into()
+    }
+
+    /// What is spent.
+    pub fn spent(&self) -> Amounts {
+        [("calls".to_owned(), 1), ("work".to_owned(), self.work)].into()
+    }
 }
 
 impl ScriptedStep {
@@ -102,6 +129,7 @@ impl Script {
     pub fn steps(&self, visit: &Visit<'_>) -> Vec<ScriptedStep> {
         let hash = self.hash(visit, 7);
         let count = if mix(&[self.seed, 8]).is_multiple_of(2) { hash % 4 } else { 0 };
+        let metered = mix(&[self.seed, 9]).is_multiple_of(2);
         let step = |number: u64| {
             let drawn = mix(&[hash, number]);
             let name = format!("s{number}-{}", drawn % 1000);
@@ -112,7 +140,12 @@ impl Script {
             };
             let per_attempt = class == EffectClass::Pure && (drawn >> 24).is_multiple_of(3);
             let value = ScriptedStep::value_of(&name);
-            ScriptedStep { name, class, per_attempt, value }
+            let ceiling = (drawn >> 28) % 10;
+            let (work, bare) = ((drawn >> 36) % (ceiling + 1), (drawn >> 44).is_multiple_of(3));
+            let costs = metered && !(drawn >> 50).is_multiple_of(3);
+            let cost = costs.then_some(Cost { ceiling, work, bare });
+            let undoable = class == EffectClass::AtMostOnce && (drawn >> 56).is_multiple_of(2);
+            ScriptedStep { name, class, per_attempt, value, cost, undoable }
         };
         (0..count).map(step).collect()
     }

@@ -113,6 +113,8 @@ impl Recorder {
                     Action::Abandon(_)
                     | Action::Emit(_)
                     | Action::StepKept(_)
+                    | Action::Reserved(_)
+                    | Action::Undo(_)
                     | Action::Deliver(_)
                     | Action::SetTimer { .. } => {}
                     Action::Stop(outcome) => return outcome,

@@ -32,6 +32,9 @@ fn ten_thousand_histories_keep_every_promise() {
     assert!(total(|h| h.faults.expired) > 50, "too few answers too late: {}", total(|h| h.faults.expired));
     assert!(total(|h| h.delivered) > 5_000, "too few deliveries: {}", total(|h| h.delivered));
     assert!(total(|h| h.faults.total()) > 100_000, "too few faults: {}", total(|h| h.faults.total()));
+    assert!(total(|h| h.undone) > 100, "too few effects were undone: {}", total(|h| h.undone));
+    assert!(total(|h| h.reserved) > 5_000, "too few reservations: {}", total(|h| h.reserved));
+    assert!(total(|h| h.exceeded) > 500, "too few budgets were used up: {}", total(|h| h.exceeded));
     assert!(total(|h| h.settled) > 200, "too few effects were settled");
 }
 

@@ -53,6 +53,10 @@ impl Execution {
         if open.is_empty() || !open.iter().all(of_no_use) {
             return Ok(false);
         }
+        for index in &open {
+            self.end_reservations(ActivationId { superstep: self.superstep, index: *index });
+        }
+        self.write_settlements(now_ms)?;
         self.write(now_ms, || Body::Abandoned { indexes: open.clone() })?;
         self.gated.retain(|(_, action)| !matches!(action, Gated::Run(place) if open.contains(place)));
         for index in open {

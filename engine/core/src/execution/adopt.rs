@@ -67,6 +67,8 @@ impl Execution {
         if !translation.wrong.is_empty() {
             return Err(translation.wrong.join("; "));
         }
+        let successor = |name: &str| Some(present.node_name(present.successor_of(name)?).to_owned());
+        self.budgets.adopt(&present, successor);
         self.counters = counters;
         self.lanes = Lanes::new(&present);
         self.plan = present;

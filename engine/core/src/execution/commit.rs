@@ -56,6 +56,7 @@ impl Execution {
             Some(Ok(())) => (true, None),
             Some(Err(failure)) => (false, Some(failure)),
         };
+        let budget = self.budgets.take_change().boxed();
         if !self.journals() {
             self.commit_failure = failure;
             return Ok(commits);
@@ -79,6 +80,7 @@ impl Execution {
                 failure: None,
                 posts,
                 cached,
+                budget: budget.as_deref(),
             };
             match journal::encode(&writer::record(&self.plan, now_ms, body)) {
                 Ok(bytes) => {
@@ -100,6 +102,7 @@ impl Execution {
             failure: failure.as_ref(),
             posts,
             cached,
+            budget: budget.as_deref(),
         };
         let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
         self.writer.push(EntryKind::Record, bytes);
@@ -161,6 +164,10 @@ impl Execution {
         std::mem::swap(&mut self.slots, &mut self.advance.next);
         self.advance.next.clear();
         self.unsettled = self.slots.len();
+        if self.slots.is_empty() {
+            // A run that finished is not undone.
+            self.undos.clear();
+        }
         if self.options.observe != Observe::Nothing {
             for place in 0..self.advance.taken.len() {
                 let edge = self.advance.taken[place];

@@ -54,6 +54,7 @@ impl Execution {
     /// Forgets the journal that it was read from.
     pub(super) fn detach(&mut self) {
         self.outbox.clear();
+        self.undos.clear();
         // Nothing may refer to entries of the other journal any more.
         self.writer = Writer {
             next_seq: 1,

@@ -14,7 +14,7 @@ use super::{Execution, Gated};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, RunId};
-use crate::journal::{self, Body, StoredInterrupt};
+use crate::journal::{self, Body, BudgetChange, StoredInterrupt};
 use crate::route::Decision;
 
 impl Execution {
@@ -46,16 +46,21 @@ impl Execution {
         (self.cancelled, self.drained, self.cut_short) = (false, false, false);
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
+        self.budgets.begin_run();
+        self.undos.clear();
         self.advance.clear();
         self.advance.now_ms = now_ms;
         advance::begin(&self.plan, &self.counters, &self.options.limits, &mut self.advance)
             .map_err(|failure| Refused::Input { failure })?;
         self.pauses.between(&[], &self.advance.next, &mut self.advance.held);
         let superstep = self.superstep + 1;
+        let budget = BudgetChange { limits: self.budgets.take_wanted(), ..BudgetChange::default() }.boxed();
         if self.journals() {
+            let budget = budget.as_deref();
             let commit = HotCommit::new(superstep, &self.advance);
             let table = self.plan.table.as_ref();
-            let body = HotBody::Opened(HotOpened { run: &run, input: Bytes::new(&bytes), table, commit });
+            let input = Bytes::new(&bytes);
+            let body = HotBody::Opened(HotOpened { run: &run, input, table, commit, budget });
             let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
             self.writer.push(EntryKind::Record, bytes);
         }
@@ -81,12 +86,17 @@ impl Execution {
             .collect();
         let failed = |slot: &Slot| matches!(slot.progress, Progress::Failed(_));
         let failed = self.slots.iter().any(failed) || !self.nested_failures().is_empty();
-        let keeps_failed = failed && !matches!(self.status(), Status::Stopped(Outcome::Failed(_)));
+        let keeps_failed = failed
+            && !matches!(self.status(), Status::Stopped(Outcome::Failed(_) | Outcome::BudgetExceeded(_)));
         let crashed = self.crashed(now_ms);
         let waits = self.wait_anew(now_ms);
+        // What the drive before left open was perhaps spent.
+        self.budgets.end_all();
+        let limits = self.budgets.take_wanted();
+        let budget = BudgetChange { limits, ..self.budgets.take_change() }.boxed();
         let record = || {
             let (granted, crashed, waits) = (granted.clone(), crashed.clone(), waits.clone());
-            Body::Resumed { granted, keeps_failed, crashed, waits }
+            Body::Resumed { granted, keeps_failed, crashed, waits, budget }
         };
         // Before the record of this drive, so that recovery sees them in the order in which they came to be.
         self.expire(now_ms)?;
@@ -106,6 +116,10 @@ impl Execution {
         self.hand_out_posts(now_ms)?;
         self.all_overdue(now_ms)?;
         self.count_unsettled();
+        if self.undos.is_compensating() {
+            self.take_undoing_up(now_ms)?;
+            return self.go_on_undoing(now_ms);
+        }
         if self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
             // The last commit failed and its cause may be mended in this build.
             self.commit_again(now_ms)
@@ -128,6 +142,9 @@ impl Execution {
         }
         (self.drained, self.cut_short) = (false, false);
         self.commit_failure = None;
+        if !keeps_failed {
+            self.budgets.forget_short();
+        }
         for slot in &mut self.slots {
             match slot.progress {
                 // Who was abandoned for a commit that was not made is awaited again, if only for a moment.
@@ -168,6 +185,7 @@ impl Execution {
         }
         let seq = if self.journals() { self.writer.next_seq } else { 0 };
         let index = activation.index as usize;
+        self.end_reservations(activation);
         self.slots[index].progress = Progress::Finished { update, decision, seq };
         self.slots[index].drop_steps();
         self.adopt_posts(index);
@@ -198,13 +216,21 @@ impl Execution {
         }
         let index = activation.index;
         let failure = failure.bounded();
-        let retry = self.retry(index, &failure, now_ms, draw);
-        let handled = retry.is_none() && self.has_handler(index);
+        let short = self.end_short(activation, &failure);
+        // A higher limit lets the activation go on, so that neither a policy nor a handler is to take it over.
+        let retry = if short.is_some() { None } else { self.retry(index, &failure, now_ms, draw) };
+        let handled = retry.is_none() && short.is_none() && self.has_handler(index);
         let failure = if handled { self.with_unknown_effects(index, failure) } else { failure };
         let stops = self.stops(index, retry.is_none() && !handled);
         let cut_short = stops.is_some();
-        let record = || Body::Failed { index, attempt, failure: failure.clone(), retry, handled, stops };
+        self.end_reservations_of(stops.as_deref());
+        let budget = BudgetChange { short: short.clone(), ..self.budgets.take_change() }.boxed();
+        let record =
+            || Body::Failed { index, attempt, failure: failure.clone(), retry, handled, stops, budget };
         self.write(now_ms, record)?;
+        if let Some(shortage) = short {
+            self.budgets.fall_short(index, shortage);
+        }
         let slot = &mut self.slots[index as usize];
         slot.fail(failure.clone(), retry, handled);
         let node = slot.node;
@@ -245,6 +271,8 @@ impl Execution {
             }
         }
         let index = activation.index;
+        self.end_reservations(activation);
+        self.write_settlements(now_ms)?;
         for Asking { name, question, expiry, ladder } in questions {
             let (after_ms, default) = expiry.unzip();
             let mut asked = StoredInterrupt {
@@ -301,6 +329,8 @@ impl Execution {
         let reason = crate::failure::shortened(reason);
         let Some(interrupt) = slot.reject_answer(name, &reason) else { return Ok(()) };
         self.leave_running(activation.index);
+        self.end_reservations(activation);
+        self.write_settlements(now_ms)?;
         self.write(now_ms, || Body::AnswerRejected { attempt, interrupt, reason })?;
         self.tell_questions(activation.index);
         self.settle(now_ms)
@@ -364,8 +394,20 @@ impl Execution {
             }
         }
         self.may_go_on()?;
+        if self.driving && self.undos.is_compensating() {
+            // It is on its way to the same end.
+            return Ok(());
+        }
+        self.budgets.end_all();
+        self.write_settlements(now_ms)?;
+        if self.can_compensate() {
+            self.gated.retain(|(_, action)| matches!(action, Gated::Emit(_)));
+            self.take_posts_back();
+            return self.compensate(now_ms, &[]);
+        }
         self.write(now_ms, || Body::Cancelled)?;
         self.cancelled = true;
+        self.undos.clear();
         self.adopt_all_posts();
         self.forget_nested();
         self.slots.clear();

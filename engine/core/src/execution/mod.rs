@@ -9,6 +9,8 @@
 //! | open | `Failed`, `Asked` | recorded; siblings go on; the drive stops when none runs or will be tried again |
 //! | open | `TimerFired` | what waited for this time is tried again |
 //! | open | `Stepped` | recorded; the node goes on once that is durable |
+//! | open | `Reserve` | decided, or waits; recorded if granted, and then the node goes on |
+//! | open | `Spent` | counted; recorded with whatever is written next |
 //! | stopped | `Settled` | recorded; the effect has this outcome when the activation runs again |
 //! | paused | `Answered` | recorded; a `Resume` runs the activation that asked, and only that |
 //! | any | `Persisted` | actions that waited for the entry become available |
@@ -19,6 +21,7 @@
 mod abandon;
 mod adopt;
 mod advance;
+mod budgets;
 mod commit;
 mod crashes;
 mod fail_fast;
@@ -29,17 +32,20 @@ mod handlers;
 mod joins;
 mod lanes;
 mod nested;
+mod options;
 mod outbox;
 mod overdue;
 mod past;
 mod pauses;
 mod recover;
 mod replay;
+mod reserve;
 mod retry;
 mod slot;
 mod stand;
 mod steps;
 mod types;
+mod undos;
 mod values;
 mod versions;
 mod view;
@@ -50,6 +56,7 @@ use std::sync::Arc;
 
 pub use advance::panic_text;
 pub use recover::{RecoverError, Recovery};
+pub use reserve::{Reserved, Spent, Wish};
 pub use types::{
     Action, Answer, Asking, Entry, EntryKind, Event, Interrupt, Journaling, Limits, Notice, Observe, Options,
     Outcome, Refused, Status, StepKept, Task,
@@ -58,6 +65,7 @@ pub use values::{fill_values, missing_values};
 pub use view::{StepView, ThreadView};
 
 use self::advance::{Advance, Counters};
+use self::budgets::Budgets;
 use self::fold::References;
 use self::lanes::Lanes;
 use self::nested::{Inner, Polled};
@@ -65,6 +73,7 @@ use self::outbox::Pending;
 use self::pauses::Pauses;
 use self::retry::BackOffs;
 use self::slot::{Progress, Slot};
+use self::undos::Undos;
 use self::values::Values;
 use self::writer::Writer;
 use crate::cell::{Snapshot, StateCell, UpdateValue};
@@ -73,6 +82,7 @@ use crate::graph::Plan;
 use crate::ids::{ActivationId, RunId, Seq};
 use crate::journal::{self, Body, FrameError, Origin, PausePoint, StoredPost};
 use crate::route::{Decision, Payloads};
+use crate::undo::UndoTask;
 
 /// One thread of one graph.
 pub struct Execution {
@@ -100,6 +110,8 @@ pub struct Execution {
     /// Whether the drive ended with a failure before the others had ended.
     cut_short: bool,
     outbox: Vec<Pending>,
+    budgets: Budgets,
+    undos: Undos,
     /// Where the thread comes from, if it is a fork.
     origin: Option<Origin>,
     cancelled: bool,
@@ -132,6 +144,8 @@ enum Gated {
     Abandon(ActivationId),
     Emit(Notice),
     Kept(Box<StepKept>),
+    Reserved(Box<Reserved>),
+    Undo(Box<UndoTask>),
     Deliver(Arc<StoredPost>),
     Stop(Outcome),
 }
@@ -144,6 +158,8 @@ impl std::fmt::Debug for Execution {
             .field("superstep", &self.superstep)
             .field("slots", &self.slots)
             .field("outbox", &self.outbox)
+            .field("budgets", &self.budgets)
+            .field("undos", &self.undos)
             .finish_non_exhaustive()
     }
 }
@@ -154,6 +170,7 @@ impl Execution {
         let counters = Counters::for_plan(&plan);
         let references = References::new(cell.as_ref());
         let lanes = Lanes::new(&plan);
+        let budgets = Budgets::of(&plan);
         let inner = Inner::new(&plan);
         let values = Values::new(options.limits.value_bytes);
         let pauses = Pauses::of(&plan);
@@ -176,6 +193,8 @@ impl Execution {
             held: Vec::new(),
             cut_short: false,
             outbox: Vec::new(),
+            budgets,
+            undos: Undos::default(),
             origin: None,
             cancelled: false,
             drained: false,
@@ -257,6 +276,10 @@ impl Execution {
                 self.answer_rejected(now_ms, activation, attempt, &name, reason)
             }
             Event::Stepped { activation, attempt, step } => self.stepped(now_ms, activation, attempt, step),
+            Event::Reserve(wish) => self.reserve(now_ms, wish),
+            Event::Spent(spent) => self.spent(now_ms, spent),
+            Event::Limit(change) => self.limit(change),
+            Event::UndoEnded(end) => self.undo_ended(now_ms, *end),
             Event::Posted { activation, attempt, items } => self.posted(now_ms, activation, attempt, items),
             Event::Cached { activation, attempt } => {
                 let running = self.is_running(activation, attempt);
@@ -271,7 +294,11 @@ impl Execution {
                 self.writer.acked = self.writer.acked.max(seq);
                 self.acknowledge()
             }
-            Event::TimerFired => self.timer_fired(now_ms).and_then(|()| self.wake_nested(now_ms)),
+            Event::TimerFired => {
+                self.timer_fired(now_ms)?;
+                self.undo_timer_fired(now_ms)?;
+                self.wake_nested(now_ms)
+            }
             Event::Nested { within, event } => self.pass_on(now_ms, within, *event),
             Event::Drain => self.drain(now_ms),
             Event::Cancel => self.cancel(now_ms),
@@ -305,6 +332,8 @@ impl Execution {
             Gated::Emit(notice) => Action::Emit(notice),
             Gated::Deliver(post) => Action::Deliver(post),
             Gated::Kept(kept) => Action::StepKept(kept),
+            Gated::Reserved(reply) => Action::Reserved(reply),
+            Gated::Undo(task) => Action::Undo(task),
             Gated::Stop(outcome) => Action::Stop(outcome),
             Gated::Run(place) => {
                 let slot = &self.slots[place as usize];

@@ -107,8 +107,10 @@ impl Execution {
         let failure = if handled { self.with_unknown_effects(index, failure) } else { failure };
         let stops = self.stops(index, !handled);
         let cut_short = stops.is_some();
+        self.end_reservations_of(stops.as_deref());
         let slot = &self.slots[index as usize];
         let (attempt, node) = (slot.attempts, slot.node);
+        let budget = self.budgets.take_change().boxed();
         self.write(now_ms, || Body::Failed {
             index,
             attempt,
@@ -116,6 +118,7 @@ impl Execution {
             retry: None,
             handled,
             stops,
+            budget,
         })?;
         self.slots[index as usize].fail(failure.clone(), None, handled);
         if cut_short {

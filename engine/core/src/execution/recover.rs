@@ -334,6 +334,12 @@ impl Execution {
         for image in body.slots {
             self.load_next_slot((seq, version), image, referenced)?;
         }
+        if let Some(images) = body.undos {
+            self.undos.load(seq, *images)?;
+        }
+        if let Some(image) = body.budget {
+            self.budgets.load(*image);
+        }
         self.writer.next_seq = seq + 1;
         // One that was written at the end of a drive says how it ended, and nobody has driven a fresh fork yet.
         let fresh_fork = seq == 1 && self.origin.is_some();

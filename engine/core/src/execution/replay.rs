@@ -8,14 +8,15 @@ use super::slot::{Progress, Slot};
 use crate::cell::UpdateValue;
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, NodeIx, Seq};
-use crate::journal::{Body, ChosenRoute, Commit, Crashed, Opened};
+use crate::journal::{Body, BudgetChange, ChosenRoute, Commit, Crashed, Opened, StoredStep};
 use crate::route::{Decision, Payloads};
 
 impl Execution {
     pub(super) fn replay(&mut self, seq: Seq, body: Body) -> Result<(), RecoverError> {
         match body {
             Body::Opened(opened) => self.replay_opened(seq, *opened),
-            Body::Finished { index, attempt, update, route, commit, failure, posts, .. } => {
+            Body::Finished { index, attempt, update, route, commit, failure, posts, budget, .. } => {
+                self.replay_budget(budget);
                 let node = self.slot_mut(seq, index)?.node;
                 let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
                 let slot = self.slot_mut(seq, index)?;
@@ -29,19 +30,7 @@ impl Execution {
                 self.adopt_posts(index as usize);
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Failed { index, attempt, failure, retry, handled, stops } => {
-                self.replay_stops(seq, stops.as_deref())?;
-                let slot = self.slot_mut(seq, index)?;
-                countable(seq, u64::from(attempt) << 32)?;
-                countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
-                slot.attempts = attempt;
-                slot.fail(failure, retry, handled);
-                self.driven = true;
-                if handled {
-                    self.adopt_posts(index as usize);
-                }
-                Ok(())
-            }
+            Body::Failed { .. } => self.replay_failed(seq, body),
             Body::Asked { index, attempt, interrupt } => {
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
@@ -53,10 +42,13 @@ impl Execution {
             Body::AnswerRejected { attempt, interrupt, reason } => {
                 self.replay_rejected(seq, attempt, &interrupt, &reason)
             }
-            Body::Step { index, step, .. } | Body::Settled { index, step } => {
-                self.slot_mut(seq, index)?.extra_mut().steps.keep(step, seq);
+            Body::Step { index, step, budget, .. } => self.replay_step(seq, index, step, budget),
+            Body::Undo(undoing) => self.replay_undo(seq, *undoing),
+            Body::Budget(change) => {
+                self.budgets.apply(*change);
                 Ok(())
             }
+            Body::Settled { index, step } => self.replay_step(seq, index, step, None),
             Body::Nested { index, entry } => self.replay_nested(seq, index, &entry),
             Body::Delivered { id } => {
                 self.outbox.retain(|pending| pending.post.id != id);
@@ -66,19 +58,15 @@ impl Execution {
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
             Body::Abandoned { indexes } => self.replay_abandoned(seq, &indexes),
-            Body::Resumed { granted, keeps_failed, crashed, waits } => {
+            Body::Resumed { granted, keeps_failed, crashed, waits, budget } => {
+                self.replay_budget(budget);
                 self.counters.joins.apply(&waits);
                 self.replay_resumed(seq, &granted, keeps_failed, &crashed)
             }
             Body::Escalated { interrupt, deadline_ms, .. } => {
                 self.replay_escalated(seq, &interrupt, deadline_ms)
             }
-            Body::Cancelled => {
-                self.cancelled = true;
-                self.adopt_all_posts();
-                self.slots.clear();
-                Ok(())
-            }
+            Body::Cancelled => self.replay_cancelled(),
             Body::Drained => {
                 self.drained = true;
                 self.driven = false;
@@ -101,6 +89,55 @@ impl Execution {
         })?;
         slot.answer(interrupt, value);
         Ok(())
+    }
+
+    fn replay_failed(&mut self, seq: Seq, body: Body) -> Result<(), RecoverError> {
+        let Body::Failed { index, attempt, failure, retry, handled, stops, budget } = body else {
+            return Ok(());
+        };
+        self.replay_stops(seq, stops.as_deref())?;
+        let slot = self.slot_mut(seq, index)?;
+        countable(seq, u64::from(attempt) << 32)?;
+        countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
+        slot.attempts = attempt;
+        slot.fail(failure, retry, handled);
+        self.driven = true;
+        if handled {
+            self.adopt_posts(index as usize);
+        }
+        if let Some(shortage) = budget.as_ref().and_then(|change| change.short.clone()) {
+            self.budgets.fall_short(index, shortage);
+        }
+        self.replay_budget(budget);
+        Ok(())
+    }
+
+    fn replay_step(
+        &mut self,
+        seq: Seq,
+        index: u32,
+        step: StoredStep,
+        budget: Option<Box<BudgetChange>>,
+    ) -> Result<(), RecoverError> {
+        self.slot_mut(seq, index)?;
+        self.register_undo(index, &step);
+        self.slot_mut(seq, index)?.extra_mut().steps.keep(step, seq);
+        self.replay_budget(budget);
+        Ok(())
+    }
+
+    fn replay_cancelled(&mut self) -> Result<(), RecoverError> {
+        self.cancelled = true;
+        self.undos.clear();
+        self.adopt_all_posts();
+        self.slots.clear();
+        Ok(())
+    }
+
+    fn replay_budget(&mut self, change: Option<Box<BudgetChange>>) {
+        if let Some(change) = change {
+            self.budgets.apply(*change);
+        }
     }
 
     fn replay_resumed(
@@ -154,6 +191,9 @@ impl Execution {
         (self.cancelled, self.drained) = (false, false);
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
+        self.budgets.begin_run();
+        self.undos.clear();
+        self.replay_budget(opened.budget);
         self.enter_recorded(seq, opened.commit)
     }
 
@@ -192,6 +232,9 @@ impl Execution {
             self.known_node(seq, planned.node)?;
             let slot = Slot::new(planned.node, payload(planned.input));
             self.slots.push(Slot { critique: planned.critique, ..slot });
+        }
+        if self.slots.is_empty() {
+            self.undos.clear();
         }
         Ok(())
     }

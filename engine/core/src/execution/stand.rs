@@ -17,6 +17,13 @@ impl Execution {
         if self.cancelled {
             return Status::Stopped(Outcome::Cancelled);
         }
+        if let Some(outcome) = self.undos.outcome(&self.plan) {
+            return match outcome {
+                _ if self.drained => Status::Stopped(Outcome::Drained),
+                _ if self.undos.goes_on() => Status::Open,
+                outcome => Status::Stopped(outcome),
+            };
+        }
         if self.slots.is_empty() {
             return Status::Stopped(Outcome::Finished);
         }
@@ -45,6 +52,9 @@ impl Execution {
             })
             .chain(self.nested_failures())
             .collect();
+        if let Some(shortages) = self.shortages().filter(|_| !failures.is_empty()) {
+            return Status::Stopped(Outcome::BudgetExceeded(shortages));
+        }
         if !failures.is_empty() {
             return Status::Stopped(Outcome::Failed(failures));
         }
@@ -67,6 +77,7 @@ impl Execution {
     pub(super) fn may_start(&self) -> Result<(), Refused> {
         self.may_be_trusted()?;
         match (self.status(), &self.run) {
+            (Status::Stopped(Outcome::Compensated { left, .. }), _) if left.is_empty() => Ok(()),
             (Status::Empty | Status::Stopped(Outcome::Finished | Outcome::Cancelled), _) | (_, None) => {
                 Ok(())
             }
@@ -84,6 +95,9 @@ impl Execution {
             Status::Empty => Err(Refused::NothingOpen { how: "never begun" }),
             Status::Stopped(Outcome::Finished) => Err(Refused::NothingOpen { how: "finished" }),
             Status::Stopped(Outcome::Cancelled) => Err(Refused::NothingOpen { how: "been cancelled" }),
+            Status::Stopped(Outcome::Compensated { left, .. }) if left.is_empty() => {
+                Err(Refused::NothingOpen { how: "been undone" })
+            }
             _ => Ok(()),
         }
     }
@@ -105,19 +119,25 @@ impl Execution {
 
     /// Lets others have the place of what ran, and stops the drive if nothing runs any more.
     pub(super) fn settle(&mut self, now_ms: u64) -> Result<(), Refused> {
+        if !self.budgets.are_idle() {
+            self.decide_claims(now_ms)?;
+        }
         if !self.errand {
             self.run_held();
         }
         if self.driving && !self.errand && self.abandon(now_ms)? {
             return self.commit_again(now_ms);
         }
-        if !self.driving || self.running > 0 || self.delivers() {
+        if !self.driving || self.running > 0 || self.delivers() || self.undos.is_at_work() {
             return Ok(());
         }
         if std::mem::take(&mut self.errand) {
             return self.end_errand(now_ms);
         }
         match self.status() {
+            Status::Stopped(Outcome::Failed(failures)) if self.plan.compensates && self.can_compensate() => {
+                self.compensate(now_ms, &failures)
+            }
             Status::Stopped(outcome) => self.stop(now_ms, outcome),
             Status::Open if self.draining => {
                 self.write(now_ms, || Body::Drained)?;
@@ -225,6 +245,8 @@ impl Execution {
             self_contained,
             outbox: self.outbox_image(whole),
             origin: self.origin.clone(),
+            budget: self.budgets.image(),
+            undos: self.undos.image(),
             known: self.writer.values.image(),
         };
         Ok(Some(body))

@@ -9,10 +9,11 @@ use serde_bytes::ByteBuf;
 use super::recover::{RecoverError, find, read};
 use super::slot::{Progress, Slot};
 use super::types::{Entry, Journaling, Refused, StepKept};
+use super::undos::UNDOS_MAX;
 use super::{Execution, Gated};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, Seq};
-use crate::journal::{Body, EffectClass, Record, StepImage, StepState, StoredStep};
+use crate::journal::{Body, BudgetChange, EffectClass, Record, StepImage, StepState, StoredStep, StoredUndo};
 
 /// The steps of one activation. Nothing is allocated for one that has none.
 #[derive(Debug, Default)]
@@ -131,8 +132,32 @@ impl Execution {
             let unknown = slot.extra().steps.0.iter().filter(|kept| kept.is_unknown());
             ids.extend(unknown.map(|kept| self.effect_id(&kept.step.name, activation)));
         }
+        ids.extend(self.unknown_undos());
         ids.extend(self.nested_effects());
         ids
+    }
+
+    /// Effects that began and were not seen to end, with how they are undone.
+    pub(super) fn begun_undos(&self) -> Vec<(String, StoredUndo)> {
+        let mut begun = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate() {
+            let activation = ActivationId { superstep: self.superstep, index: index as u32 };
+            let unknown = slot.extra().steps.0.iter().filter(|kept| kept.is_unknown());
+            begun.extend(unknown.filter_map(|kept| {
+                let undo = kept.step.undo.as_deref()?.clone();
+                Some((self.effect_id(&kept.step.name, activation), undo))
+            }));
+        }
+        begun
+    }
+
+    /// An effect that ended can be undone from now on.
+    pub(super) fn register_undo(&mut self, index: u32, step: &StoredStep) {
+        if step.undo.is_some() {
+            let activation = ActivationId { superstep: self.superstep, index };
+            let effect = self.effect_id(&step.name, activation);
+            self.undos.register(&effect, step);
+        }
     }
 
     pub(super) fn stepped(
@@ -148,21 +173,36 @@ impl Execution {
         let (index, name) = (activation.index, step.name.clone());
         let refused = self.step_fits(index, &step).err();
         if refused.is_none() {
-            let begins = step.state == StepState::Started;
-            self.write(now_ms, || Body::Step { index, attempt, step: step.clone() })?;
-            let seq = if self.journals() { self.last_seq() } else { 0 };
-            self.slots[index as usize].extra_mut().steps.keep(step, seq);
-            if begins && self.options.journaling == Journaling::AtEnd {
-                // That an effect begins is stored at every level: what is not stored would happen twice.
-                self.write_snapshot(now_ms)?;
-            }
+            let change = self.budgets.take_change();
+            self.keep_step(now_ms, index, attempt, step, change)?;
         }
         self.gate(Gated::Kept(Box::new(StepKept { activation, attempt, name, refused })));
         // An effect that has ended may be all that its activation was waited for.
         self.settle(now_ms)
     }
 
-    fn step_fits(&self, index: u32, step: &StoredStep) -> Result<(), Failure> {
+    pub(super) fn keep_step(
+        &mut self,
+        now_ms: u64,
+        index: u32,
+        attempt: u32,
+        step: StoredStep,
+        change: BudgetChange,
+    ) -> Result<(), Refused> {
+        let begins = step.state == StepState::Started;
+        let budget = change.boxed();
+        self.write(now_ms, || Body::Step { index, attempt, step: step.clone(), budget })?;
+        let seq = if self.journals() { self.last_seq() } else { 0 };
+        self.register_undo(index, &step);
+        self.slots[index as usize].extra_mut().steps.keep(step, seq);
+        if begins && self.options.journaling == Journaling::AtEnd {
+            // That an effect begins is stored at every level: what is not stored would happen twice.
+            self.write_snapshot(now_ms)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn step_fits(&self, index: u32, step: &StoredStep) -> Result<(), Failure> {
         let (steps, most) = (&self.slots[index as usize].extra().steps, self.options.limits.steps);
         if steps.find(&step.name).is_none() && steps.0.len() >= most {
             let message = format!(
@@ -171,8 +211,16 @@ impl Execution {
             );
             return Err(Failure::permanent("SW-X253", message));
         }
+        if step.undo.is_some() && self.undos.is_full() {
+            let message = format!(
+                "the run has {UNDOS_MAX} effects that can be undone, and `{}` would be one more",
+                step.name
+            );
+            return Err(Failure::permanent("SW-X282", message));
+        }
+        let undo = step.undo.as_ref().map_or(0, |undo| undo.kind.len() + undo.payload.len());
         let value = if let StepState::Finished(value) = &step.state { value.len() } else { 0 };
-        self.fits(step.name.len() + value).map_err(|error| {
+        self.fits(step.name.len() + value + undo).map_err(|error| {
             Failure::permanent(error.code(), format!("the step `{}` cannot be stored: {error}", step.name))
         })
     }
@@ -184,6 +232,9 @@ impl Execution {
         value: Option<Vec<u8>>,
     ) -> Result<(), Refused> {
         self.may_go_on()?;
+        if self.settle_undo(now_ms, effect, value.is_some())? {
+            return Ok(());
+        }
         if let Some(settled) = self.settle_within(now_ms, effect, value.as_deref()) {
             return settled;
         }
@@ -205,6 +256,7 @@ impl Execution {
         let index = place as u32;
         self.write(now_ms, || Body::Settled { index, step: step.clone() })?;
         let seq = if self.journals() { self.last_seq() } else { 0 };
+        self.register_undo(index, &step);
         self.slots[place].extra_mut().steps.keep(step, seq);
         if self.options.journaling == Journaling::AtEnd {
             // What a person found out is stored at every level.

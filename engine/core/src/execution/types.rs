@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
+pub use super::options::{Journaling, Limits, Observe, Options};
+use super::reserve::{Reserved, Spent, Wish};
+use crate::budget::{BudgetEvent, LimitChange, Shortage};
 use crate::cell::{CellError, Snapshot, UpdateValue};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
-use crate::journal::{Critique, FrameError, GateRound, Ladder, PausePoint, StoredPost, StoredStep};
+use crate::journal::{
+    Critique, FrameError, GateRound, Ladder, PausePoint, StoredPost, StoredStep, UndoState,
+};
 use crate::payload::Payload;
 use crate::route::Decision;
+use crate::undo::{NotUndone, UndoEnd, UndoTask};
 
 /// Something that happened. The driver reports it together with the time.
 #[derive(Debug)]
@@ -79,6 +85,14 @@ pub enum Event {
         /// The step.
         step: StoredStep,
     },
+    /// A running node wants to spend. It waits for [`Action::Reserved`].
+    Reserve(Wish),
+    /// A running node says what a reservation came to.
+    Spent(Spent),
+    /// Other limits than those of the graph, from the start or the resume on that follows.
+    Limit(LimitChange),
+    /// A try to undo an effect ended.
+    UndoEnded(Box<UndoEnd>),
     /// A running node posted items; reported before its end. Each is a kind and a payload in MessagePack.
     Posted {
         /// The activation.
@@ -149,6 +163,10 @@ pub enum Action {
     Abandon(ActivationId),
     /// Let a node go on that waits for a step to be kept.
     StepKept(Box<StepKept>),
+    /// Let a node go on that waits for a reservation.
+    Reserved(Box<Reserved>),
+    /// Undo an effect; report [`Event::UndoEnded`]. Nothing else of the run goes on.
+    Undo(Box<UndoTask>),
     /// Tell whoever watches.
     Emit(Notice),
     /// Do this for the graph inside an activation; what is reported about it is an [`Event::Nested`].
@@ -274,7 +292,8 @@ pub struct Interrupt {
     pub level: u32,
 }
 
-/// Progress, for whoever watches. Everything in it is durable by the time it is emitted, but for starts.
+/// Progress, for whoever watches. Everything in it is durable by the time it is emitted, but for starts, claims that wait
+/// or are refused, and settlements.
 #[derive(Clone, Debug)]
 pub enum Notice {
     /// A run began or was taken up again.
@@ -325,6 +344,22 @@ pub enum Notice {
         /// The round.
         round: GateRound,
     },
+    /// Something happened to a reservation.
+    Budget {
+        /// The activation.
+        activation: ActivationId,
+        /// The node.
+        node: NodeIx,
+        /// What.
+        event: BudgetEvent,
+    },
+    /// The undoing of an effect changed.
+    Undo {
+        /// Its id.
+        id: String,
+        /// How far it is.
+        state: UndoState,
+    },
     /// An edge was taken.
     EdgeTaken {
         /// The edge.
@@ -353,6 +388,16 @@ pub enum Outcome {
     Failed(Vec<(Option<NodeIx>, Failure)>),
     /// The bound of an edge is used up. Resuming grants it anew.
     Exhausted(EdgeIx),
+    /// These nodes could not reserve what they need, and nothing else can go on. Resuming tries again: give it another limit.
+    BudgetExceeded(Vec<(NodeIx, Shortage)>),
+    /// Cancelled, or failed where the graph says so, and what its effects did is undone. The run is over unless something
+    /// could not be undone: then resuming tries that again, and cancelling gives it up.
+    Compensated {
+        /// The failures that brought it about; none if it was cancelled.
+        failures: Vec<(Option<NodeIx>, Failure)>,
+        /// What could not be undone.
+        left: Vec<NotUndone>,
+    },
     /// Stopped at a safe point on request. Resuming goes on.
     Drained,
     /// Stopped for good on request.
@@ -368,74 +413,6 @@ pub enum Status {
     Open,
     /// The last drive ended like this.
     Stopped(Outcome),
-}
-
-/// How much is written down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Journaling {
-    /// Nothing.
-    Off,
-    /// Each finished activation, before anything that depends on it.
-    #[default]
-    Each,
-    /// Only where the drive ended.
-    AtEnd,
-}
-
-/// How an execution behaves.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// How much is written down.
-    pub journaling: Journaling,
-    /// What is refused.
-    pub limits: Limits,
-    /// What is told to whoever watches.
-    pub observe: Observe,
-}
-
-/// What is told to whoever watches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Observe {
-    /// Nothing: nobody watches.
-    Nothing,
-    /// Progress without values.
-    #[default]
-    Progress,
-    /// Progress with the updates as they are stored.
-    Updates,
-}
-
-/// Bounds. Nothing in the engine is without one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Activations of one superstep.
-    pub frontier: usize,
-    /// Activations that run at the same time; the others of the superstep wait, in its order.
-    pub at_once: usize,
-    /// Drives that may end without a word while one activation is open; with the last of them it fails.
-    pub crashes: u32,
-    /// A snapshot is written once the bytes since the last one exceed this and the last one's size.
-    pub snapshot_after_bytes: u64,
-    /// Steps of one activation.
-    pub steps: usize,
-    /// Values of more bytes than this are stored once in a thread; `usize::MAX` for none.
-    pub value_bytes: usize,
-    /// Items of a thread's outbox that are not delivered; a node that posts beyond that fails.
-    pub outbox: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            frontier: 10_000,
-            at_once: 1_000,
-            crashes: 3,
-            snapshot_after_bytes: 256 * 1024,
-            steps: 1000,
-            value_bytes: 4096,
-            outbox: 10_000,
-        }
-    }
 }
 
 /// Why an event was not accepted. The execution is unchanged.
@@ -482,6 +459,12 @@ pub enum Refused {
         /// The ids of the effects whose outcome is unknown, or "none".
         open: String,
     },
+    /// A limit for a node that the graph does not have.
+    #[error("the graph has no node `{node}` whose budget could be set; name one of its nodes")]
+    NoSuchNode {
+        /// The name that was given.
+        node: String,
+    },
     /// A value could not be written down.
     #[error(transparent)]
     Cell(#[from] CellError),
@@ -511,6 +494,7 @@ impl Refused {
             Refused::AlreadyAnswered { .. } => "SW-X204",
             Refused::Expired { .. } => "SW-X258",
             Refused::UnknownEffect { .. } => "SW-X255",
+            Refused::NoSuchNode { .. } => "SW-X279",
             Refused::Cell(error) => error.code(),
             Refused::Frame(error) => error.code(),
             Refused::Input { .. } => "SW-X205",

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use super::budgets::Budgets;
 use super::past::Past;
 use super::types::{Entry, EntryKind};
+use crate::budget::Spending;
 use crate::failure::Failure;
 use crate::graph::{Overlay, Plan, Via};
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
@@ -54,6 +56,8 @@ pub struct ThreadView {
     pub steps: Vec<StepView>,
     /// The input of each run, as a stored update.
     pub inputs: Vec<(RunId, Vec<u8>)>,
+    /// What was spent in the thread, its last run and its nodes, with the limits that hold.
+    pub spending: Vec<Spending>,
 }
 
 impl ThreadView {
@@ -66,6 +70,7 @@ impl ThreadView {
         let mut view = Self::default();
         let mut run = RunId::new("");
         let mut superstep = Superstep::default();
+        view.spending = spending(plan, entries)?;
         let mut past = Past::new(plan);
         for entry in entries {
             if entry.kind == EntryKind::Snapshot {
@@ -179,6 +184,36 @@ impl ThreadView {
         debug_assert!(plan.edges.iter().all(|edge| edge.via != Via::Start || edge.source.is_none()));
         overlay
     }
+}
+
+/// What the entries say about budgets. A snapshot may be all that there is: at the beginning of a fork, and at level `exit`.
+fn spending(plan: &Plan, entries: &[Entry]) -> Result<Vec<Spending>, FrameError> {
+    let mut budgets = Budgets::of(plan);
+    for entry in entries {
+        if entry.kind == EntryKind::Snapshot {
+            let body: SnapshotBody = journal::decode(&entry.bytes)?;
+            budgets = Budgets::of(plan);
+            budgets.load(body.budget.map_or_else(Default::default, |image| *image));
+            continue;
+        }
+        let record: Record = journal::decode(&entry.bytes)?;
+        let change = match record.body {
+            Body::Opened(opened) => {
+                budgets.begin_run();
+                opened.budget
+            }
+            Body::Budget(change) => Some(change),
+            Body::Finished { budget, .. }
+            | Body::Failed { budget, .. }
+            | Body::Step { budget, .. }
+            | Body::Resumed { budget, .. } => budget,
+            _ => None,
+        };
+        if let Some(change) = change {
+            budgets.apply(*change);
+        }
+    }
+    Ok(budgets.spending())
 }
 
 fn take(overlay: &mut Overlay, edges: &[EdgeIx]) {

@@ -16,8 +16,8 @@ use crate::failure::Failure;
 use crate::graph::Plan;
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
-    self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, PausePoint,
-    Record, StoredPost,
+    self, Body, Branched, BudgetChange, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable,
+    PausePoint, Record, StoredPost,
 };
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
@@ -115,6 +115,8 @@ pub(super) enum HotBody<'a> {
         posts: &'a [StoredPost],
         #[serde(rename = "k", skip_serializing_if = "std::ops::Not::not")]
         cached: bool,
+        #[serde(rename = "b", skip_serializing_if = "Option::is_none")]
+        budget: Option<&'a BudgetChange>,
     },
     #[serde(rename = "c")]
     Committed {
@@ -138,6 +140,8 @@ pub(super) struct HotOpened<'a> {
     pub(super) table: &'a NodeTable,
     #[serde(rename = "c")]
     pub(super) commit: HotCommit<'a>,
+    #[serde(rename = "b", skip_serializing_if = "Option::is_none")]
+    pub(super) budget: Option<&'a BudgetChange>,
 }
 
 /// [`journal::Commit`], borrowed.

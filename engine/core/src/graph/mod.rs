@@ -24,10 +24,12 @@ pub use problem::{Problem, Problems};
 pub use reach::NodeSet;
 pub use render::{Format, Overlay};
 
+use crate::budget::Budget;
 use crate::ids::NodeIx;
 use crate::policy::NodePolicy;
 use crate::route::{Decision, VariantWiring, Wire};
 use crate::state::StateSchema;
+use crate::undo::PlanUndo;
 
 /// Evaluates a branch on the merged state, which the caller passes as the graph's state type behind [`Any`].
 pub type BranchFn = Arc<dyn Fn(&(dyn Any + Send + Sync)) -> Decision + Send + Sync>;
@@ -85,6 +87,8 @@ pub struct NodeSpec {
     pub pause_before: bool,
     /// Whether runs pause after it.
     pub pause_after: bool,
+    /// What its activations may spend in a run.
+    pub budget: Budget,
     /// Where to go on when it has failed for good; empty if that fails the run.
     pub on_error: Vec<Wire>,
     /// The graph that it runs, if it is one.
@@ -108,6 +112,7 @@ impl NodeSpec {
             policy: NodePolicy::default(),
             pause_before: false,
             pause_after: false,
+            budget: Budget::default(),
             on_error: Vec::new(),
             child: None,
         }
@@ -181,6 +186,14 @@ pub struct Topology {
     pub joins: Vec<JoinSpec>,
     /// Whether a node that fails for good ends the drive at once.
     pub fail_fast: bool,
+    /// What a run may spend.
+    pub run_budget: Budget,
+    /// What all runs of a thread may spend.
+    pub thread_budget: Budget,
+    /// The undo handlers.
+    pub undos: Vec<PlanUndo>,
+    /// Whether a run that fails for good is undone.
+    pub compensates: bool,
     /// Mistakes found while it was told, such as a handle of another builder.
     pub problems: Vec<Problem>,
 }
@@ -196,6 +209,10 @@ impl Topology {
             start: Vec::new(),
             joins: Vec::new(),
             fail_fast: false,
+            run_budget: Budget::default(),
+            thread_budget: Budget::default(),
+            undos: Vec::new(),
+            compensates: false,
             problems: Vec::new(),
         }
     }

@@ -7,11 +7,13 @@ use super::reach::{self, NodeSet};
 use super::{
     BranchSpec, Child, Decide, FIRST_BLAMED, GateRule, JoinMode, JoinTimeout, SourceSpec, Topology, feeders,
 };
+use crate::budget::Budget;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
 use crate::journal::NodeTable;
 use crate::policy::NodePolicy;
 use crate::route::{VariantWiring, Wire};
 use crate::state::StateSchema;
+use crate::undo::PlanUndo;
 
 /// By what an edge is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,6 +144,8 @@ pub struct PlanNode {
     pub pause_before: bool,
     /// Whether runs pause after it.
     pub pause_after: bool,
+    /// What its activations may spend in a run.
+    pub budget: Budget,
     /// The edges that are taken, in place of all others, when it has failed for good.
     pub on_error: Vec<EdgeIx>,
     /// The graph that it runs, if it is one.
@@ -193,6 +197,14 @@ pub struct Plan {
     pub start: Vec<EdgeIx>,
     /// Whether a node that fails for good ends the drive at once.
     pub fail_fast: bool,
+    /// What a run may spend.
+    pub run_budget: Budget,
+    /// What all runs of a thread may spend.
+    pub thread_budget: Budget,
+    /// The undo handlers.
+    pub undos: Vec<PlanUndo>,
+    /// Whether a run that fails for good is undone.
+    pub compensates: bool,
     /// The names behind the numbers, as they are written down.
     pub table: Arc<NodeTable>,
 }
@@ -208,6 +220,10 @@ impl Plan {
             joins: Vec::new(),
             start: Vec::new(),
             fail_fast: topology.fail_fast,
+            run_budget: topology.run_budget.clone(),
+            thread_budget: topology.thread_budget.clone(),
+            undos: topology.undos.clone(),
+            compensates: topology.compensates,
             table: Arc::new(NodeTable::of(topology)),
         };
         for spec in &topology.nodes {
@@ -222,6 +238,7 @@ impl Plan {
                 policy: spec.policy,
                 pause_before: spec.pause_before,
                 pause_after: spec.pause_after,
+                budget: spec.budget.clone(),
                 on_error: Vec::new(),
                 child: spec.child.clone(),
             });

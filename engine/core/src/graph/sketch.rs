@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{
     Decide, GateRule, JoinMode, Judgement, Plan, PlanBranch, PlanEdge, PlanJoin, PlanNode, PlanVariant, Via,
 };
+use crate::budget::Budget;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
 use crate::journal::{NodeTable, Shape, StoredEdge, StoredGate, StoredJoin};
 use crate::state::StateSchema;
@@ -57,6 +58,10 @@ impl Plan {
             edges: Vec::with_capacity(shape.edges.len()),
             joins: Vec::new(),
             start: Vec::new(),
+            run_budget: Budget::default(),
+            thread_budget: Budget::default(),
+            undos: Vec::new(),
+            compensates: false,
             table: Arc::new(table.clone()),
         };
         for (place, edge) in shape.edges.iter().enumerate() {
@@ -137,6 +142,7 @@ fn bare_node(name: &str) -> PlanNode {
         pause_before: false,
         pause_after: false,
         policy: Default::default(),
+        budget: Budget::default(),
         on_error: Vec::new(),
         child: None,
     }

@@ -3,6 +3,8 @@
 //! An entry is a frame around a MessagePack map with short names. Values of users (updates, payloads, questions,
 //! answers) are stored as their own self-describing bytes inside it.
 
+mod budget;
+mod crashed;
 mod frame;
 mod join;
 mod ladder;
@@ -14,8 +16,11 @@ mod scan;
 mod shape;
 mod snapshot;
 mod step;
+mod undo;
 mod values;
 
+pub use budget::{BudgetChange, BudgetImage, CounterImage, Holder, Reservation, Settlement};
+pub use crashed::Crashed;
 pub(crate) use frame::encode_wrapping;
 pub use frame::{
     CUT_FORMAT, FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode, frame_sealed, unframe_sealed,
@@ -26,8 +31,8 @@ pub use outline::{graph_name, written_ms};
 pub use pause::PausePoint;
 pub use post::{PostImage, StoredPost};
 pub use record::{
-    Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, NodeTable, Opened,
-    Planned, Record, StoredChannel, StoredInterrupt,
+    Body, Branched, ChosenRoute, Commit, Critique, Crossing, GateRound, GateStop, NodeTable, Opened, Planned,
+    Record, StoredChannel, StoredInterrupt,
 };
 pub(crate) use scan::large_values;
 pub use shape::{Shape, StoredEdge, StoredGate, StoredJoin};
@@ -35,5 +40,6 @@ pub use snapshot::{
     GateImage, JoinImage, Origin, ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage,
 };
 pub use step::{EffectClass, StepState, StoredStep};
+pub use undo::{Compensating, StoredUndo, UndoChange, UndoImage, UndoImages, UndoState, Undoing};
 pub(crate) use values::{Cut, Parts, cut, stored_bytes};
 pub use values::{fill, sources};

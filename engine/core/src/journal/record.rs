@@ -6,12 +6,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::budget::BudgetChange;
+use super::crashed::Crashed;
 use super::join::JoinChange;
 use super::ladder::Ladder;
 use super::pause::PausePoint;
 use super::post::StoredPost;
 use super::shape::Shape;
 use super::step::StoredStep;
+use super::undo::Undoing;
 use crate::channel::Channel;
 use crate::failure::Failure;
 use crate::graph::Topology;
@@ -68,6 +71,9 @@ pub enum Body {
         /// Whether it did not run: an earlier result of its node was found by its key.
         #[serde(rename = "k", default, skip_serializing_if = "is_false")]
         cached: bool,
+        /// What it says about budgets.
+        #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+        budget: Option<Box<BudgetChange>>,
     },
     /// An attempt failed.
     #[serde(rename = "e")]
@@ -90,6 +96,9 @@ pub enum Body {
         /// If the drive ends with it: the indexes of what else ran, which begins again with the next one.
         #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
         stops: Option<Vec<u32>>,
+        /// What it says about budgets.
+        #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+        budget: Option<Box<BudgetChange>>,
     },
     /// An activation asked and waits.
     #[serde(rename = "q")]
@@ -139,7 +148,16 @@ pub enum Body {
         /// The step.
         #[serde(rename = "s")]
         step: StoredStep,
+        /// What it says about budgets.
+        #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+        budget: Option<Box<BudgetChange>>,
     },
+    /// A reservation was granted, or settlements found no other record.
+    #[serde(rename = "bd")]
+    Budget(Box<BudgetChange>),
+    /// What the run did is undone.
+    #[serde(rename = "ud")]
+    Undo(Box<Undoing>),
     /// A record of the execution inside an activation.
     #[serde(rename = "g")]
     Nested {
@@ -192,6 +210,9 @@ pub enum Body {
         /// Joins that wait anew, because somebody resumed a run that failed over one.
         #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
         waits: Vec<JoinChange>,
+        /// Limits that hold from now on, and what the drive before left open.
+        #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+        budget: Option<Box<BudgetChange>>,
     },
     /// Nobody answered a question in time, and it is posed to somebody else.
     #[serde(rename = "qe")]
@@ -224,23 +245,6 @@ pub enum Body {
     Drained,
 }
 
-/// An activation that was open in a crash.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Crashed {
-    /// Its index in the superstep.
-    #[serde(rename = "i")]
-    pub index: u32,
-    /// How often it has been so, with this time.
-    #[serde(rename = "n")]
-    pub count: u32,
-    /// The failure by which it ends, if this is too often.
-    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
-    /// Whether that leads to the error handler of its node.
-    #[serde(rename = "h", default, skip_serializing_if = "is_false")]
-    pub handled: bool,
-}
-
 /// How a run began.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
@@ -256,6 +260,9 @@ pub struct Opened {
     /// The first frontier.
     #[serde(rename = "c")]
     pub commit: Commit,
+    /// Limits that are not the graph's.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Box<BudgetChange>>,
 }
 
 /// The names behind the numbers, and the shape of the state, at the time of writing.

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::budget::BudgetImage;
 use super::pause::PausePoint;
 use super::post::{PostImage, StoredPost};
 use super::record::{ChosenRoute, Critique, Crossing, NodeTable, StoredInterrupt};
 use super::step::StoredStep;
+use super::undo::UndoImages;
 use crate::failure::Failure;
 use crate::ids::{EdgeIx, Fingerprint, NodeIx, RunId, Seq};
 use crate::policy::Tries;
@@ -82,6 +84,12 @@ pub struct SnapshotBody {
     /// Where the thread comes from, if it is a fork.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What was spent and reserved.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Box<BudgetImage>>,
+    /// What can be undone and was.
+    #[serde(rename = "ud", default, skip_serializing_if = "Option::is_none")]
+    pub undos: Option<Box<UndoImages>>,
     /// Which large values the thread holds and where, oldest first: hash, entry, place and length of each, in blocks.
     #[serde(rename = "h", default, skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<ByteBuf>,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::undo::StoredUndo;
+
 /// What doing a step does to the world outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EffectClass {
@@ -57,6 +59,9 @@ pub struct StoredStep {
     /// How far it got.
     #[serde(rename = "s")]
     pub state: StepState,
+    /// How the effect is undone, if it can be.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Box<StoredUndo>>,
 }
 
 fn is_false(value: &bool) -> bool {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed helper fails its test")]
 
 mod bounds;
+mod budgets;
 mod caches;
 mod control;
 mod effects;
@@ -37,4 +38,5 @@ mod stores;
 mod subgraphs;
 mod support;
 mod threads;
+mod undo;
 mod values;

@@ -416,7 +416,7 @@ async fn a_step_record_says_what_was_done() {
     let store = MemoryCheckpointer::new();
     within(graph.runner().checkpointer(store.clone()).start("t", Log::update())).await.unwrap();
     let records = records(&entries(&store));
-    let [Body::Opened(_), Body::Step { index: 0, attempt: 1, step }, Body::Finished { .. }] =
+    let [Body::Opened(_), Body::Step { index: 0, attempt: 1, step, .. }, Body::Finished { .. }] =
         records.as_slice()
     else {
         panic!("{records:?}")

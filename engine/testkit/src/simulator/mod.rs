@@ -1,6 +1,7 @@
 //! One seed, one history: a random graph on a machine that crashes, with a store that is slow and an operator who
 //! interferes. Everything that happens is drawn from the seed; nothing here reads a clock.
 
+mod budgets;
 mod faults;
 mod ledger;
 mod outbox;
@@ -9,6 +10,7 @@ mod process;
 mod questions;
 mod recovery;
 mod steps;
+mod undo;
 mod watch;
 mod world;
 
@@ -58,6 +60,12 @@ pub struct History {
     pub paused: usize,
     /// How often a question was posed to somebody else.
     pub escalated: usize,
+    /// How many reservations were granted.
+    pub reserved: usize,
+    /// How often a run stopped because a budget was used up.
+    pub exceeded: usize,
+    /// How often an effect was undone.
+    pub undone: usize,
     /// How many prefixes of the journal were recovered in two ways and compared.
     pub prefixes: usize,
     /// How often an activation asked several questions at once.

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
+use statewright_engine_core::journal::Body;
 use statewright_engine_core::{
     Action, ActivationId, Asking, EffectClass, Event, Execution, Failure, FailureKind, Journaling,
     NodeFailure, NodeIx, Notice, Outcome, Seq, State, Status, StepState, StoredStep, Task, UpdateValue,
 };
 
-use statewright_engine_core::journal::Body;
-
 use super::steps::{Next, Running};
+use super::undo::Undoing;
 use super::watch::Content;
 use super::world::{World, run_number};
 use crate::script::Visit;
@@ -31,6 +31,7 @@ pub(super) struct Process {
     timer: Option<u64>,
     /// Items of the outbox that were handed out and not reported on.
     pub(super) posts: Vec<String>,
+    pub(super) undoing: Undoing,
 }
 
 impl Process {
@@ -43,6 +44,7 @@ impl Process {
             past: Vec::new(),
             timer: None,
             posts: Vec::new(),
+            undoing: Undoing::default(),
         }
     }
 
@@ -111,11 +113,15 @@ impl World {
     }
 
     fn poll(&mut self, process: &mut Process) -> Result<(), String> {
+        if self.undo_goes_on(process)? {
+            return Ok(());
+        }
         self.ledger.covered(process.execution.last_seq());
         let Some(action) = process.execution.poll_action() else {
             let quiet = process.running.iter().all(Running::is_waiting)
                 && process.posts.is_empty()
-                && self.acked == self.disk.len() as Seq;
+                && self.acked == self.disk.len() as Seq
+                && !process.undoing.is_at_work();
             if quiet && process.timer.is_some() {
                 self.waited += self.rng.between(1, 30) as u64;
                 self.note(|| "time passes".to_owned());
@@ -160,6 +166,8 @@ impl World {
                 process.timer = Some(at_ms);
             }
             Action::StepKept(kept) => self.kept(process, *kept)?,
+            Action::Reserved(reserved) => self.reserved(process, *reserved)?,
+            Action::Undo(task) => self.undo_begins(process, *task)?,
             Action::Stop(outcome) => self.stop(process, &outcome)?,
         }
         Ok(())
@@ -180,7 +188,6 @@ impl World {
         }
     }
 
-    /// The timer fires, on time or late.
     fn fire(&mut self, process: &mut Process) -> Result<(), String> {
         process.timer = None;
         self.note(|| "the timer fires".to_owned());
@@ -258,6 +265,8 @@ impl World {
             self.paused_at(process.execution.superstep(), points)?;
         }
         process.posts.clear();
+        process.undoing = Undoing::default();
+        self.check_undone(process, outcome)?;
         if self.options.journaling != Journaling::Off {
             self.watch.may_stop(self.acked)?;
         }
@@ -266,7 +275,10 @@ impl World {
         }
         let fits = match (outcome, process.execution.status()) {
             // Questions may have been answered since.
-            (Outcome::Paused(_) | Outcome::Failed(_) | Outcome::Drained, Status::Open) => true,
+            (
+                Outcome::Paused(_) | Outcome::Failed(_) | Outcome::BudgetExceeded(_) | Outcome::Drained,
+                Status::Open,
+            ) => true,
             (Outcome::Paused(_), Status::Stopped(Outcome::Paused(_))) => true,
             (outcome, Status::Stopped(status)) => *outcome == status,
             _ => false,
@@ -315,10 +327,9 @@ impl World {
         let state: Arc<SimState> = task.state.clone().downcast().unwrap_or_default();
         let visit = Visit { node, activation, input: input(&task)?, state: &state };
         let script = self.scenario.script;
-        if matches!(next, Next::Unknown) {
-            self.note(|| format!("{activation} fails over an unknown effect"));
+        if let Next::Fails(failure) = next {
+            self.note(|| format!("{activation} cannot go on: {failure}"));
             self.forget_attempt(&task, &visit);
-            let failure = Failure::permanent("SIM-4", "simulated");
             return self.failed(process, activation, attempt, failure);
         }
         let answer = match self.questioned(&task, &visit) {
@@ -400,6 +411,7 @@ impl World {
         let reported = process.execution.handle(self.now(), event);
         reported.map_err(|refused| format!("a report is refused: {refused}"))?;
         self.ledger.covered(process.execution.last_seq());
+        self.check_purse(&process.execution)?;
         self.check_state(&process.execution)
     }
 
@@ -417,7 +429,7 @@ impl World {
             3 => {
                 let state = StepState::Finished(vec![1].into());
                 let (name, class) = ("late".to_owned(), EffectClass::Pure);
-                let step = StoredStep { name, input: None, class, per_attempt: false, state };
+                let step = StoredStep { name, input: None, class, per_attempt: false, state, undo: None };
                 Event::Stepped { activation, attempt, step }
             }
             0 => {
@@ -436,7 +448,7 @@ impl World {
     /// Events that change nothing, whatever the state.
     pub(super) fn noise(&mut self, process: &mut Process) -> Result<(), String> {
         let status = process.execution.status();
-        let over = matches!(status, Status::Empty | Status::Stopped(Outcome::Finished | Outcome::Cancelled));
+        let over = super::undo::is_over(&status);
         self.note(|| "an operator tries something that is not possible".to_owned());
         self.history.faults.impossible += 1;
         let event = match self.rng.below(4) {

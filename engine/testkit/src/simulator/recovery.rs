@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use statewright_engine_core::{
-    Action, Entry, EntryKind, Event, Execution, Options, Outcome, Plan, Recovery, RunId, Seq, Status,
-    TypedCell, UpdateValue, fill_values, missing_values,
+    Action, Entry, EntryKind, Event, Execution, Options, Plan, Recovery, RunId, Seq, TypedCell, UpdateValue,
+    fill_values, missing_values,
 };
 
 use crate::state::SimState;
@@ -88,7 +88,7 @@ fn stand(execution: &Execution) -> Result<String, String> {
 /// What is written when the thread is taken up and drained at once: it ends in a snapshot, which holds everything.
 fn next(mut execution: Execution) -> Result<Vec<Entry>, String> {
     let event = match execution.status() {
-        Status::Empty | Status::Stopped(Outcome::Finished | Outcome::Cancelled) => {
+        status if super::undo::is_over(&status) => {
             Event::Start { run: RunId::new("probe"), input: UpdateValue::Empty }
         }
         _ => Event::Resume,

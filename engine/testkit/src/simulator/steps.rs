@@ -4,11 +4,13 @@
 use std::collections::{HashMap, HashSet};
 
 use statewright_engine_core::{
-    ActivationId, EffectClass, Event, Execution, Journaling, Seq, StepKept, StepState, StoredStep, Task,
+    ActivationId, EffectClass, Event, Execution, Failure, Journaling, Seq, StepKept, StepState, StoredStep,
+    StoredUndo, Task,
 };
 
+use super::budgets::Claims;
 use super::process::Process;
-use super::world::World;
+use super::world::{World, run_number};
 use crate::script::{ScriptedStep, Visit};
 
 /// One execution of a node that is under way.
@@ -19,7 +21,8 @@ pub(super) struct Running {
     /// The step that it waits for.
     waits: Option<Waits>,
     /// Whether it is in the middle of an effect whose beginning is durable.
-    begun: bool,
+    pub(super) begun: bool,
+    pub(super) claims: Claims,
 }
 
 /// A step that was reported.
@@ -29,6 +32,8 @@ struct Waits {
     behind: Seq,
     /// Whether it only begins.
     begins: bool,
+    /// Whether it can be undone once it has ended.
+    undoable: bool,
 }
 
 /// What happened outside, whatever the journal says.
@@ -48,32 +53,39 @@ pub(super) enum Next {
     Later,
     /// Its steps are done.
     End,
-    /// An effect began earlier and was not seen to end, and nobody looked it up.
-    Unknown,
+    /// It cannot go on: an effect began earlier and was not seen to end, or a budget is used up.
+    Fails(Failure),
 }
 
 impl Running {
     pub(super) fn new(task: Task) -> Self {
-        Self { task, place: 0, waits: None, begun: false }
+        Self { task, place: 0, waits: None, begun: false, claims: Claims::default() }
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        self.waits.is_some()
+        self.waits.is_some() || self.claims.is_waiting()
     }
 }
 
 impl World {
     /// The next thing that an execution does about its steps.
     pub(super) fn step(&mut self, process: &mut Process, index: usize) -> Result<Next, String> {
+        if let Some(failure) = process.running[index].claims.take_refused() {
+            return Ok(Next::Fails(failure));
+        }
         let running = &process.running[index];
         let (activation, attempt) = (running.task.activation, running.task.attempt);
         let state = running.task.state.clone().downcast().unwrap_or_default();
         let input = super::process::input(&running.task)?;
         let visit = Visit { node: running.task.node, activation, input, state: &state };
         let steps = self.scenario.script.steps(&visit);
-        let Some(step) = steps.get(running.place) else { return Ok(Next::End) };
+        let Some(step) = steps.get(running.place) else { return self.settle_held(process, index) };
         if running.begun {
+            if !self.may_spend(process, index, step, None)? {
+                return Ok(Next::Later);
+            }
             self.take_place(activation, step)?;
+            self.spend(process, index, step)?;
             return self.keep(process, index, step, StepState::Finished(step.value.clone().into()));
         }
         let handled = !self.scenario.topology.nodes[visit.node.index()].on_error.is_empty();
@@ -92,19 +104,34 @@ impl World {
             Some(StepState::Started) if handled || self.rng.chance(200) => {
                 self.note(|| format!("{activation} looks the effect {} up (attempt {attempt})", step.name));
                 if !self.took_place(activation, &step.name) {
+                    if !self.may_spend(process, index, step, None)? {
+                        return Ok(Next::Later);
+                    }
                     self.take_place(activation, step)?;
+                    self.spend(process, index, step)?;
                 }
                 self.keep(process, index, step, StepState::Finished(step.value.clone().into()))
             }
             Some(StepState::Started) => {
                 self.history.unknown += 1;
-                Ok(Next::Unknown)
+                Ok(Next::Fails(Failure::permanent("SIM-4", "simulated")))
             }
             Some(StepState::NotDone) | None if step.class == EffectClass::AtMostOnce => {
-                self.keep(process, index, step, StepState::Started)
+                // Elsewhere the beginning of an effect is a snapshot of its own.
+                let begins = (self.options.journaling == Journaling::Each)
+                    .then(|| stored(step, StepState::Started, self.scenario.undo_kind()));
+                if self.may_spend(process, index, step, begins)? {
+                    self.keep(process, index, step, StepState::Started)
+                } else {
+                    Ok(Next::Later)
+                }
             }
             Some(StepState::NotDone) | None => {
+                if !self.may_spend(process, index, step, None)? {
+                    return Ok(Next::Later);
+                }
                 self.take_place(activation, step)?;
+                self.spend(process, index, step)?;
                 self.keep(process, index, step, StepState::Finished(step.value.clone().into()))
             }
         }
@@ -148,17 +175,12 @@ impl World {
             self.outside.per_attempt.insert((activation, step.name.clone()));
         }
         let begins = state == StepState::Started;
-        let stored = StoredStep {
-            name: step.name.clone(),
-            input: None,
-            class: step.class,
-            per_attempt: step.per_attempt,
-            state,
-        };
+        let stored = stored(step, state, self.scenario.undo_kind());
         self.report(process, Event::Stepped { activation, attempt, step: stored })?;
         let behind =
             if self.options.journaling == Journaling::Off { 0 } else { process.execution.last_seq() };
-        process.running[index].waits = Some(Waits { name: step.name.clone(), behind, begins });
+        let undoable = step.undoable;
+        process.running[index].waits = Some(Waits { name: step.name.clone(), behind, begins, undoable });
         Ok(Next::Later)
     }
 
@@ -190,6 +212,9 @@ impl World {
         }
         (running.begun, running.place) = (false, running.place + 1);
         self.history.kept += 1;
+        if self.options.journaling == Journaling::Each && waits.undoable {
+            self.undoable(run_number(&process.execution), format!("{name}@{activation}"));
+        }
         if self.options.journaling == Journaling::Each {
             self.outside.kept.insert((activation, name));
         }
@@ -218,7 +243,14 @@ impl World {
             let (name, place) = id.split_once('@').unwrap_or_default();
             let index = place.rsplit_once('.').and_then(|(_, index)| index.parse().ok()).unwrap_or_default();
             let activation = ActivationId { superstep: execution.superstep(), index };
-            let done = self.took_place(activation, name);
+            let done = match id.strip_prefix("undo ") {
+                // It is as good as undone if it never took place.
+                Some(effect) => {
+                    let name = name.strip_prefix("undo ").unwrap_or_default();
+                    self.was_undone(effect) || !self.took_place(activation, name)
+                }
+                None => self.took_place(activation, name),
+            };
             let value = done.then(|| ScriptedStep::value_of(name));
             self.note(|| format!("settle {id}: {}", if done { "it took place" } else { "it did not" }));
             let event = Event::Settled { effect: id, value };
@@ -230,4 +262,11 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn stored(step: &ScriptedStep, state: StepState, kind: &str) -> StoredStep {
+    let ScriptedStep { name, class, per_attempt, undoable, .. } = step.clone();
+    let undo = StoredUndo { kind: kind.to_owned(), payload: name.clone().into_bytes().into() };
+    let undo = undoable.then(|| Box::new(undo));
+    StoredStep { name, input: None, class, per_attempt, state, undo }
 }

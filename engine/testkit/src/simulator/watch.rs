@@ -1,7 +1,9 @@
 //! The oracle on the journal: reads every entry as it is written and says when one does not follow from those before.
 //! It keeps its own account of what is open, finished and waiting, from the bytes alone.
 
-use statewright_engine_core::journal::{self, Body, Commit, Crashed, Record, SlotState, SnapshotBody};
+use statewright_engine_core::journal::{
+    self, Body, Commit, Crashed, Record, SlotState, SnapshotBody, Undoing,
+};
 use statewright_engine_core::{ActivationId, Entry, EntryKind, Journaling, NodeIx, Seq};
 
 /// An entry, read.
@@ -45,6 +47,8 @@ pub(super) struct Watch {
     at_end: bool,
     last: Seq,
     open: bool,
+    /// Whether the open run is being undone, so that another one may follow.
+    undoing: bool,
     superstep: u64,
     nodes: Vec<NodeIx>,
     slots: Vec<Slot>,
@@ -173,7 +177,7 @@ impl Watch {
         }
         match body {
             Body::Opened(opened) => {
-                if self.open {
+                if self.open && !std::mem::take(&mut self.undoing) {
                     return Err("a run begins while another one is open".to_owned());
                 }
                 self.open = true;
@@ -210,6 +214,8 @@ impl Watch {
                 self.settle(seq, index, Slot::Waiting(vec![interrupt.clone()]))?;
             }
             Body::Step { index, .. } | Body::Settled { index, .. } => self.step(*index)?,
+            Body::Budget(_) => {}
+            Body::Undo(undoing) => self.undo(seq, undoing),
             Body::Committed { commit, .. } => {
                 if self.slots.iter().any(|slot| *slot != Slot::Finished) {
                     return Err("a commit of a superstep that is not finished".to_owned());
@@ -233,6 +239,14 @@ impl Watch {
             Body::Drained | Body::Delivered { .. } | Body::Abandoned { .. } | Body::Nested { .. } => {}
         }
         Ok(())
+    }
+
+    fn undo(&mut self, seq: Seq, undoing: &Undoing) {
+        if let Undoing::Begins(_) = undoing {
+            self.slots.clear();
+            self.undoing = true;
+        }
+        self.settled = seq;
     }
 
     fn resume(&mut self, seq: Seq, keeps_failed: bool, crashed: &[Crashed]) -> Result<(), String> {

@@ -9,10 +9,12 @@ use statewright_engine_core::{
 
 use statewright_engine_core::journal::CUT_FORMAT;
 
+use super::budgets::Purse;
 use super::ledger::Ledger;
 use super::outbox::Posted;
 use super::process::Process;
 use super::steps::Outside;
+use super::undo::Undone;
 use super::watch::{Content, Watch};
 use super::{History, recovery};
 use crate::reference::{End, Reference};
@@ -103,6 +105,10 @@ pub(super) struct World {
     /// Supersteps before which a drive paused because somebody wanted to look.
     pub(super) paused: HashSet<u64>,
     pub(super) posted: Posted,
+    /// What was really spent.
+    pub(super) purse: Purse,
+    /// What was really undone.
+    pub(super) undone: Undone,
     pub(super) expected: Vec<Reference>,
     pub(super) history: History,
     pub(super) trace: Option<Vec<String>>,
@@ -158,6 +164,8 @@ impl World {
             outside: Outside::default(),
             paused: HashSet::new(),
             posted: Posted::default(),
+            purse: Purse::default(),
+            undone: Undone::default(),
             expected: Vec::new(),
             history: History { seed, ..History::default() },
             trace: traced.then(Vec::new),
@@ -228,6 +236,7 @@ impl World {
             recovery::recover(&self.scenario.plan, self.options, &self.disk, chosen)?
         };
         self.check_state(&execution)?;
+        self.check_purse(&execution)?;
         Ok(Process::new(execution))
     }
 
@@ -285,12 +294,18 @@ impl World {
                 self.next_run(process, run)?;
             }
             Status::Stopped(Outcome::Cancelled) => self.next_run(process, run)?,
+            Status::Stopped(Outcome::Compensated { left, .. }) => self.after_undoing(process, run, &left)?,
             Status::Stopped(Outcome::Paused(questions)) => {
                 for question in questions {
                     if self.rng.chance(700) {
                         self.answer(process, question)?;
                     }
                 }
+                self.take_up(process)?;
+            }
+            Status::Stopped(Outcome::BudgetExceeded(short)) => {
+                let short: Vec<_> = short.into_iter().map(|(_, shortage)| shortage).collect();
+                self.raise(&mut process.execution, &short)?;
                 self.take_up(process)?;
             }
             Status::Stopped(Outcome::Exhausted(edge)) => {
@@ -351,7 +366,7 @@ impl World {
         Ok(true)
     }
 
-    fn next_run(&mut self, process: &mut Process, run: usize) -> Result<(), String> {
+    pub(super) fn next_run(&mut self, process: &mut Process, run: usize) -> Result<(), String> {
         if run + 1 < self.scenario.runs {
             return self.start(process, run + 1);
         }
@@ -378,13 +393,16 @@ impl World {
         self.check_state(&process.execution)
     }
 
-    fn take_up(&mut self, process: &mut Process) -> Result<(), String> {
+    pub(super) fn take_up(&mut self, process: &mut Process) -> Result<(), String> {
         if self.rng.chance(self.habits.cancel * 5) {
             return self.cancel(process);
         }
         self.note(|| "resume".to_owned());
         let seq = process.execution.last_seq() + 1;
-        let granted = matches!(process.execution.status(), Status::Stopped(Outcome::Failed(_)));
+        let granted = matches!(
+            process.execution.status(),
+            Status::Stopped(Outcome::Failed(_) | Outcome::BudgetExceeded(_))
+        );
         let resumed = process.execution.handle(self.now(), Event::Resume);
         resumed.map_err(|refused| format!("the resume is refused: {refused}"))?;
         if granted {
@@ -410,6 +428,7 @@ impl World {
 
     /// The state must be the one that the reference has at this superstep.
     pub(super) fn check_state(&self, execution: &Execution) -> Result<(), String> {
+        self.check_limits(execution)?;
         if !execution.is_sound() || execution.run().is_none() {
             return Ok(());
         }

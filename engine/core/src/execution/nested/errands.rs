@@ -30,6 +30,12 @@ impl Execution {
             let Some(nested) = slot.child.as_deref() else { continue };
             match nested.execution.status() {
                 Status::Stopped(Outcome::Failed(list)) => failures.extend(failures_within(slot, list)),
+                Status::Stopped(Outcome::BudgetExceeded(list)) => {
+                    let told = |shortage: String| Failure::permanent("SW-X276", shortage);
+                    let list =
+                        list.into_iter().map(|(_, shortage)| (Some(slot.node), told(shortage.to_string())));
+                    failures.extend(list);
+                }
                 Status::Stopped(Outcome::Exhausted(edge)) => {
                     let edge = nested.execution.plan.describe_edge(edge);
                     let message = format!("the bound of the edge {edge} is used up; resuming grants it anew");

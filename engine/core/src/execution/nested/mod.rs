@@ -339,7 +339,12 @@ impl Execution {
                 self.yield_lane(place);
                 self.settle(now_ms)
             }
-            Outcome::Failed(_) | Outcome::Paused(_) | Outcome::PausedAt(_) | Outcome::Exhausted(_) => {
+            Outcome::Failed(_)
+            | Outcome::Paused(_)
+            | Outcome::PausedAt(_)
+            | Outcome::Exhausted(_)
+            | Outcome::BudgetExceeded(_)
+            | Outcome::Compensated { .. } => {
                 self.slots[place as usize].progress = Progress::Within;
                 self.leave_running(place);
                 self.settle(now_ms)
@@ -385,7 +390,11 @@ impl Execution {
 fn standing(inner: &Execution) -> Progress {
     match inner.status() {
         Status::Stopped(
-            Outcome::Failed(_) | Outcome::Paused(_) | Outcome::PausedAt(_) | Outcome::Exhausted(_),
+            Outcome::Failed(_)
+            | Outcome::Paused(_)
+            | Outcome::PausedAt(_)
+            | Outcome::Exhausted(_)
+            | Outcome::BudgetExceeded(_),
         ) => Progress::Within,
         _ => Progress::Ready,
     }
