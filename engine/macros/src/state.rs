@@ -289,13 +289,14 @@ impl Parts {
             empty,
             written,
             retain,
-            mut changes,
+            changes,
             begin_older,
         } = self;
-        changes.extend(versions.dropped(krate));
-        let (version, migrate) = (versions.number(), versions.migrate(krate));
+        let version = versions.number();
+        let members = versions.members(krate, changes, &begin_older);
         let (name, vis) = (&input.ident, &input.vis);
         let update = Ident::new(&format!("{}Update", name.unraw()), Span::call_site());
+        let command = into_command(krate, name, &update);
         let label = name.unraw().to_string();
         let serde_path = format!("{krate}::serde");
         let doc = format!(
@@ -331,9 +332,7 @@ impl Parts {
                     version: #version,
                     channels: &[#(#channels),*],
                 };
-                const CHANGES: &'static [#krate::FieldChange] = &[#(#changes),*];
-                #migrate
-                fn begin_older(&mut self, stored: u32) { let _ = stored; #(#begin_older)* }
+                #members
                 fn apply(&mut self, update: #update) { let _ = &update; #(#apply)* }
                 fn to_update(&self) -> #update { #update { #(#to_update,)* } }
                 fn restore(&mut self, image: #update, only: &dyn ::core::ops::Fn(usize) -> bool) {
@@ -344,11 +343,18 @@ impl Parts {
                 fn begin_run(&mut self) { #(#begin_run)* }
             }
 
-            #[automatically_derived]
-            impl #krate::IntoCommand<#name> for #update {
-                type Route = ();
-                fn into_command(self) -> #krate::Command<#update, ()> { #krate::Command::new(self, ()) }
-            }
+            #command
+        }
+    }
+}
+
+/// An update alone is a command, too.
+fn into_command(krate: &TokenStream, name: &Ident, update: &Ident) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        impl #krate::IntoCommand<#name> for #update {
+            type Route = ();
+            fn into_command(self) -> #krate::Command<#update, ()> { #krate::Command::new(self, ()) }
         }
     }
 }
