@@ -26,6 +26,10 @@ pub mod engine {
     pub use statewright_engine_sql as sql;
 }
 
+/// What tests of graphs are made of: see `docs/guides/testing-a-graph.md`. Behind the feature `testkit`.
+#[cfg(feature = "testkit")]
+pub use statewright_engine_testkit as testkit;
+
 /// What nodes are made of: models, tools, retrieval. None of it knows a graph.
 pub mod nodes {
     pub use statewright_nodes_context as context;
@@ -38,9 +42,9 @@ pub mod nodes {
 pub mod prelude {
     pub use crate::App;
     pub use statewright_engine_runtime::{
-        Command, Ctx, Durability, Gate, GateEdges, Graph, MemoryCheckpointer, Migrated, Node, NodeError,
-        NodeFailure, NodeHandle, NodePolicy, Outcome, Problems, RetryPolicy, Route, RunEvent, Runner, State,
-        StateGraph, StoredUpdate, To, Update, Verdict,
+        Command, Ctx, Durability, Gate, GateEdges, Goto, Graph, MemoryCheckpointer, Migrated, Node,
+        NodeError, NodeFailure, NodeHandle, NodePolicy, Outcome, Problems, RetryPolicy, Route, RunEvent,
+        Runner, State, StateGraph, StoredUpdate, To, Update, Verdict,
     };
     #[cfg(feature = "postgres")]
     pub use statewright_engine_sql::{PostgresOptions, PostgresStore};
@@ -79,6 +83,9 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/versions-and-migrations.md")]
     struct VersionsAndMigrations;
+
+    #[doc = include_str!("../docs/guides/testing-a-graph.md")]
+    struct TestingAGraph;
 
     #[doc = include_str!("../docs/guides/time-travel.md")]
     struct TimeTravel;

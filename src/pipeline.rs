@@ -52,6 +52,8 @@ pub(crate) struct Job {
     pub(crate) intent: Intent,
     /// Who delivers what is in the outbox.
     pub(crate) handlers: Handlers,
+    /// Nodes before which this drive pauses, and nodes after which it does.
+    pub(crate) pauses: [Vec<String>; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -156,6 +158,9 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
             Intent::Deliver => runner.deliver(job.thread),
             Intent::Cancel => runner.cancel(job.thread),
         };
+        let [before, after] = job.pauses;
+        run = before.into_iter().fold(run, |run, node| run.pause_before(node));
+        run = after.into_iter().fold(run, |run, node| run.pause_after(node));
         let (events, control) = (run.events(), run.control());
         let end = async move {
             let report = run.await?;

@@ -144,6 +144,12 @@ pub(crate) struct DriveArgs {
     /// Stop at the next safe point after this time, such as 90s, 5m or 1h; the run can be resumed
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Pause before this node; `resume` goes past it. May be given several times
+    #[arg(long, value_name = "NODE")]
+    pub(crate) pause_before: Vec<String>,
+    /// Pause after this node; `resume` goes on. May be given several times
+    #[arg(long, value_name = "NODE")]
+    pub(crate) pause_after: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -72,7 +72,8 @@ pub(crate) async fn run(shell: &Shell<'_>, args: RunArgs) -> Result<Exit, CliErr
     // Before the first step: a run that nobody can find would be lost.
     store.record_run(row.clone()).await?;
     let intent = Intent::Start { run, question };
-    let job = Job { thread, durability, intent, handlers: shell.app.handlers() };
+    let pauses = [args.drive.pause_before.clone(), args.drive.pause_after.clone()];
+    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses };
     go(shell, Prepared { store, graph: opened, equipment, row, job, began }, &args.drive).await
 }
 
@@ -118,7 +119,9 @@ async fn again(
     let model = session::model(shell, services.model.as_deref())?;
     let equipment = session::equip(model, services.docs).await?;
     let graph = graph.open(&equipment.services)?;
-    let job = Job { thread: row.thread.clone(), durability, intent, handlers: shell.app.handlers() };
+    let pauses = [args.pause_before.clone(), args.pause_after.clone()];
+    let thread = row.thread.clone();
+    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses };
     go(shell, Prepared { store, graph, equipment, row, job, began }, args).await
 }
 

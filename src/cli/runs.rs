@@ -113,7 +113,13 @@ async fn errand(
     intent: Intent,
     handlers: Handlers,
 ) -> Result<Ended, CliError> {
-    let job = Job { thread: row.thread.clone(), durability: Durability::Power, intent, handlers };
+    let job = Job {
+        thread: row.thread.clone(),
+        durability: Durability::Power,
+        intent,
+        handlers,
+        pauses: Default::default(),
+    };
     Ok(graph.drive(Arc::new(store.clone()), job).end.await?)
 }
 

@@ -48,7 +48,9 @@ pub(crate) fn outcome(shell: &Shell<'_>, shown: &Shown<'_>, view: &View<'_>) -> 
     match &ended.outcome {
         Outcome::Finished => finished(shell, shown, &ended.report, view.shown()),
         Outcome::Paused(questions) => paused(shell, shown, questions),
-        Outcome::Exhausted(_) | Outcome::Drained => resumable(shell, shown.row, &ended.words),
+        Outcome::Exhausted(_) | Outcome::Drained | Outcome::PausedAt(_) => {
+            resumable(shell, shown.row, &ended.words);
+        }
         Outcome::Cancelled | Outcome::Failed(_) => {
             shell.out.line(&format!("run {}: {}", shown.row.run, ended.words));
         }
@@ -60,7 +62,7 @@ fn exit_of(outcome: &Outcome) -> Exit {
     match outcome {
         Outcome::Finished => Exit::Finished,
         Outcome::Paused(_) => Exit::Paused,
-        Outcome::Exhausted(_) | Outcome::Drained => Exit::Resumable,
+        Outcome::Exhausted(_) | Outcome::Drained | Outcome::PausedAt(_) => Exit::Resumable,
         Outcome::Failed(_) | Outcome::Cancelled => Exit::Error,
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const CANCELLED: &str = "cancelled";
 pub(crate) fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Finished => FINISHED,
-        Outcome::Paused(_) => "paused",
+        Outcome::Paused(_) | Outcome::PausedAt(_) => "paused",
         Outcome::Failed(_) => "failed",
         Outcome::Exhausted(_) => "exhausted",
         Outcome::Drained => STOPPED,
@@ -68,6 +68,9 @@ pub(crate) fn interrupt(plan: &Plan, interrupt: &Interrupt) -> serde_json::Value
         "node": plan.node_name(interrupt.node),
         "question": question(interrupt),
         "rejected": interrupt.rejected,
+        "to": interrupt.to,
+        "level": interrupt.level,
+        "deadline_ms": interrupt.deadline_ms,
     })
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use statewright_engine_core::journal;
 use statewright_engine_runtime::{
-    Change, ChannelDiff, Checkpointer, Interrupt, Outcome, Plan, Seq, Status, StoreError, ThreadId, random_id,
+    Change, ChannelDiff, Checkpointer, Interrupt, Outcome, Plan, Seq, Status, StoreError, ThreadId,
+    random_id, read_entries,
 };
 use statewright_engine_sql::{RunFilter, RunRow, SqlStore};
 
@@ -66,7 +67,7 @@ pub(crate) async fn listed(store: &SqlStore, graph: Option<&str>) -> Result<Vec<
             let row = rows.remove(&thread);
             let (graph, changed_ms) = match &row {
                 Some(row) => (Some(row.graph.clone()), row.updated_ms),
-                None => without_row(store, &thread, entries).await?,
+                None => without_row(store, &thread, entries).await,
             };
             found.push(Listed { thread, entries, row, graph, changed_ms });
         }
@@ -82,14 +83,13 @@ fn has_begun(row: &RunRow) -> bool {
 }
 
 /// What the journal says of a thread that another program runs: its graph, and when it last changed.
-async fn without_row(
-    store: &SqlStore,
-    thread: &ThreadId,
-    last: Seq,
-) -> Result<(Option<String>, u64), CliError> {
-    let ends = Checkpointer::entries(store, thread, &[(1, 1), (last, last)]).await?;
+async fn without_row(store: &SqlStore, thread: &ThreadId, last: Seq) -> (Option<String>, u64) {
+    // What cannot be read is no reason to leave the thread out.
+    let ends = read_entries(store, thread, &[(1, 1), (last, last)]).await.unwrap_or_default();
     let graph = ends.first().and_then(journal::graph_name);
-    Ok((graph, ends.last().and_then(journal::written_ms).unwrap_or(0)))
+    // Of what age nobody can say is not old.
+    let changed_ms = ends.last().and_then(journal::written_ms).unwrap_or_else(session::now_ms);
+    (graph, changed_ms)
 }
 
 /// The word for how a listed thread stands; nothing if this program cannot say.

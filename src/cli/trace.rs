@@ -182,6 +182,8 @@ mod tests {
             question: Vec::new(),
             rejected: None,
             deadline_ms: None,
+            to: None,
+            level: 0,
         };
         let step = trace.note(&around, &RunEvent::Asked(Arc::new(question))).unwrap();
         assert_eq!((&*step.activation, step.asked.as_deref()), ("2.0", Some("price")));

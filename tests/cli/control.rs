@@ -162,3 +162,20 @@ fn watch_follows_a_run_of_another_process_to_its_end() {
     }
     assert_eq!(end(child).code, Some(0));
 }
+
+#[test]
+fn a_run_pauses_where_it_is_told_to_and_a_resume_goes_past_it() {
+    let home = Home::new();
+    let object = home.json(4, &["run", "--pause-before", "writer", SUM]);
+    assert_eq!(object["outcome"], "paused");
+    assert_eq!(object["interrupts"], serde_json::json!([]), "nobody is asked anything");
+    let run = object["run"].as_str().unwrap();
+    let shown = home.json(0, &["runs", "show", run]);
+    assert_eq!(
+        (&shown["status"], &shown["detail"]),
+        (&"paused".into(), &"paused before `writer`; resume it to go on".into())
+    );
+    assert_eq!(home.json(0, &["resume", run])["outcome"], "finished");
+    let wrong = home.json(1, &["run", "--pause-after", "nowhere", SUM]);
+    assert_eq!(wrong["error"]["code"], "SW-X270");
+}

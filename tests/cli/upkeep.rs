@@ -245,4 +245,18 @@ fn sealed_entries_are_called_sealed_and_their_damage_is_found_without_the_key() 
     let checked = home.json(1, &["db", "check"]);
     let problems = &thread(&checked, "secret")["problems"];
     assert_eq!((&problems[0]["seq"], &problems[0]["code"]), (&json!(2), &json!("SW-S410")), "{checked}");
+    // Whose it is cannot be seen, so it is listed, shown to nobody, and deleted only by force.
+    let listed = home.json(0, &["threads", "list"]);
+    let of =
+        |name: &str| listed["threads"].as_array().unwrap().iter().find(|thread| thread["thread"] == name);
+    assert_eq!(
+        (&of("secret").unwrap()["status"], &of("secret").unwrap()["graph"]),
+        (&Value::Null, &Value::Null)
+    );
+    home.error("SW-C744", &["threads", "show", "secret"]);
+    home.error("SW-C744", &["threads", "delete", "secret"]);
+    let pruned = home.json(0, &["threads", "prune", "--keep-last", "2", "--unfinished-too"]);
+    assert_eq!(pruned["deleted"].as_array().unwrap().len(), 1, "the older one of the two that can be read");
+    home.json(0, &["threads", "delete", "secret", "--force"]);
+    assert_eq!(home.json(0, &["db", "check"])["ok"], true);
 }

@@ -151,6 +151,15 @@ pub trait StateCell: Send {
     /// [`CellError::Decode`] when stored bytes do not fit.
     fn written(&self, update: &UpdateValue, visit: &mut dyn FnMut(usize)) -> Result<(), CellError>;
 
+    /// Calls `visit` with each growing channel of which the update replaces all that was there.
+    ///
+    /// # Errors
+    /// [`CellError::Decode`] when stored bytes do not fit.
+    fn overwritten(&self, update: &UpdateValue, visit: &mut dyn FnMut(usize)) -> Result<(), CellError> {
+        let _ = (update, visit);
+        Ok(())
+    }
+
     /// The present value of the channels that `keep` accepts, as a stored update.
     ///
     /// # Errors
@@ -275,6 +284,18 @@ impl<S: State> StateCell for TypedCell<S> {
                 .downcast_ref::<S::Update>()
                 .ok_or(CellError::Foreign { state: Self::name() })?
                 .written(visit),
+        }
+        Ok(())
+    }
+
+    fn overwritten(&self, update: &UpdateValue, visit: &mut dyn FnMut(usize)) -> Result<(), CellError> {
+        match update {
+            UpdateValue::Empty => {}
+            UpdateValue::Bytes(bytes) => Self::decode(bytes)?.overwritten(visit),
+            UpdateValue::Live(value) => value
+                .downcast_ref::<S::Update>()
+                .ok_or(CellError::Foreign { state: Self::name() })?
+                .overwritten(visit),
         }
         Ok(())
     }

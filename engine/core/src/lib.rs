@@ -25,6 +25,7 @@ mod channel;
 mod command;
 mod execution;
 mod failure;
+mod goto;
 pub mod graph;
 mod ids;
 pub mod journal;
@@ -43,6 +44,7 @@ pub use execution::{
     fill_values, missing_values, panic_text,
 };
 pub use failure::{Failure, FailureKind, NodeFailure};
+pub use goto::Goto;
 pub use graph::{Plan, Problem, Problems, Topology};
 pub use ids::{ActivationId, EdgeIx, Fingerprint, NodeIx, RunId, Seq, ThreadId};
 pub use journal::{EffectClass, StepState, StoredStep};

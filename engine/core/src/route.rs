@@ -155,6 +155,10 @@ pub trait Route: Send + 'static {
     /// The names of the variants, in the order of declaration; empty for `()`.
     const VARIANTS: &'static [&'static str];
 
+    /// Whether a node that returns it has edges beside it, which a decision takes the place of; only for [`Goto`](crate::Goto).
+    #[doc(hidden)]
+    const LEAVES_EDGES_ASIDE: bool = false;
+
     /// The variant taken and what it carries; `None` for `()`.
     fn decide(self) -> Option<Decision>;
 

@@ -78,6 +78,11 @@ pub trait Update: Default + Clone + Send + Sync + Serialize + DeserializeOwned +
     /// Calls `visit` with the index of each channel that it writes.
     fn written(&self, visit: &mut dyn FnMut(usize));
 
+    /// Calls `visit` with the index of each channel that grows, of which it replaces all that was there.
+    fn overwritten(&self, visit: &mut dyn FnMut(usize)) {
+        let _ = visit;
+    }
+
     /// Forgets the writes to channels that `keep` turns down.
     fn retain(&mut self, keep: &dyn Fn(usize) -> bool);
 }

@@ -150,6 +150,7 @@ fn journal() -> Vec<Entry> {
                             name: name.to_owned(),
                             question: vec![0xc0],
                             expiry: Some((1000, vec![0xc0])),
+                            ladder: None,
                         };
                         Event::Asked { activation, attempt, questions: vec![asking("q"), asking("r")] }
                     }
@@ -187,7 +188,7 @@ fn journal() -> Vec<Entry> {
                 execution.handle(5, Event::Resume).unwrap();
             }
             Action::SetTimer { at_ms } => execution.handle(at_ms, Event::TimerFired).unwrap(),
-            Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) => {}
+            Action::Abandon(_) | Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) => {}
         }
     }
 }
@@ -225,7 +226,13 @@ fn take_up(snapshot: Option<&Entry>, entries: &[Entry]) {
                 Event::Finished { activation, attempt, update: UpdateValue::Empty, decision: None }
             }
             Some(Action::Stop(_) | Action::Nested { .. }) | None => return,
-            Some(Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) | Action::SetTimer { .. }) => {
+            Some(
+                Action::Abandon(_)
+                | Action::Emit(_)
+                | Action::StepKept(_)
+                | Action::Deliver(_)
+                | Action::SetTimer { .. },
+            ) => {
                 continue;
             }
         };

@@ -51,6 +51,7 @@ struct Parts {
     empty: Vec<TokenStream>,
     written: Vec<TokenStream>,
     retain: Vec<TokenStream>,
+    overwritten: Vec<TokenStream>,
     changes: Vec<TokenStream>,
     begin_older: Vec<TokenStream>,
 }
@@ -96,17 +97,17 @@ impl Parts {
             Reduce::Append => {
                 let ty = &field.ty;
                 let kind = quote_spanned!(ty.span()=> <#ty as #krate::Appendable>);
-                self.collection(number, ident, ty, &kind, &quote!(push_item), &quote!(append_all));
+                self.collection(krate, number, ident, ty, &kind, &quote!(push_item), &quote!(append_all));
             }
             Reduce::Union => {
                 let ty = &field.ty;
                 let kind = quote_spanned!(ty.span()=> <#ty as #krate::Unionable>);
-                self.collection(number, ident, ty, &kind, &quote!(insert_item), &quote!(union_all));
+                self.collection(krate, number, ident, ty, &kind, &quote!(insert_item), &quote!(union_all));
             }
             Reduce::Upsert(key) => {
                 let ty = &field.ty;
                 let kind = quote_spanned!(ty.span()=> <#ty as #krate::Appendable>);
-                self.collection(number, ident, ty, &kind, &quote!(push_item), &quote!(append_all));
+                self.collection(krate, number, ident, ty, &kind, &quote!(push_item), &quote!(append_all));
                 self.apply.pop();
                 self.apply.push(quote! {
                     if !#kind::has_no_items(&update.#ident) { #krate::upsert(&mut self.#ident, update.#ident, #key); }
@@ -235,9 +236,12 @@ impl Parts {
         }
     }
 
-    /// A channel that grows: the update has a collection of the same type with what is added.
+    /// A channel that grows: the update has a collection of the same type with what is added, and now and then one that
+    /// takes the place of everything before.
+    #[expect(clippy::too_many_arguments, reason = "the three growing reducers differ in these")]
     fn collection(
         &mut self,
+        krate: &TokenStream,
         number: usize,
         ident: &Ident,
         ty: &Type,
@@ -246,13 +250,17 @@ impl Parts {
         fold: &TokenStream,
     ) {
         let name = ident.unraw();
+        let overwrite = format_ident!("overwrite_{name}");
         let empty = format!("{kind}::has_no_items");
         self.fields.push(quote! { #[serde(default, skip_serializing_if = #empty)] pub #ident: #ty });
+        self.overwrite(krate, number, ident, ty);
         self.apply.push(quote! { #kind::#fold(&mut self.#ident, update.#ident); });
         self.to_update.push(quote! { #ident: ::core::clone::Clone::clone(&self.#ident) });
         self.restore.push(quote! { if only(#number) { self.#ident = image.#ident; } });
         self.empty.push(quote! { #kind::has_no_items(&self.#ident) });
-        self.written.push(quote! { if !#kind::has_no_items(&self.#ident) { visit(#number); } });
+        self.written.push(quote! {
+            if !#kind::has_no_items(&self.#ident) || !self.#overwrite.is_keep() { visit(#number); }
+        });
         self.retain.push(quote! { if !keep(#number) { self.#ident = ::core::default::Default::default(); } });
         let (extend, item) = (format_ident!("extend_{name}"), quote!(#kind::Item));
         let (doc_one, doc_many) =
@@ -276,6 +284,33 @@ impl Parts {
         });
     }
 
+    /// What takes the place of everything that a growing channel holds. Stored under a name that no field can have.
+    fn overwrite(&mut self, krate: &TokenStream, number: usize, ident: &Ident, ty: &Type) {
+        let name = ident.unraw();
+        let (field, stored) = (format_ident!("overwrite_{name}"), format!("{name}:overwrite"));
+        let keep = format!("{krate}::Write::is_keep");
+        self.fields.push(quote! {
+            #[serde(rename = #stored, default, skip_serializing_if = #keep)] pub #field: #krate::Write<#ty>
+        });
+        self.apply.push(quote! { if let #krate::Write::Set(value) = update.#field { self.#ident = value; } });
+        self.to_update.push(quote! { #field: #krate::Write::Keep });
+        self.empty.push(quote! { self.#field.is_keep() });
+        self.overwritten.push(quote! { if !self.#field.is_keep() { visit(#number); } });
+        self.retain.push(quote! { if !keep(#number) { self.#field = #krate::Write::Keep; } });
+        let doc = format!(
+            "Replaces all that `{name}` holds; what this update adds to it besides comes behind. No other node may \
+             write `{name}` in the same superstep."
+        );
+        self.setters.push(quote! {
+            #[doc = #doc]
+            #[must_use]
+            pub fn #field(mut self, value: impl ::core::convert::Into<#ty>) -> Self {
+                self.#field = #krate::Write::Set(value.into());
+                self
+            }
+        });
+    }
+
     fn finish(self, krate: &TokenStream, input: &DeriveInput, versions: &Versions) -> TokenStream {
         let Parts {
             channels,
@@ -289,15 +324,14 @@ impl Parts {
             empty,
             written,
             retain,
+            overwritten,
             changes,
             begin_older,
         } = self;
-        let version = versions.number();
-        let members = versions.members(krate, changes, &begin_older);
+        let (version, members) = (versions.number(), versions.members(krate, changes, &begin_older));
         let (name, vis) = (&input.ident, &input.vis);
         let update = Ident::new(&format!("{}Update", name.unraw()), Span::call_site());
-        let command = into_command(krate, name, &update);
-        let label = name.unraw().to_string();
+        let (label, command) = (name.unraw().to_string(), into_command(krate, name, &update));
         let serde_path = format!("{krate}::serde");
         let doc = format!(
             "A partial write to [`{label}`]: what a node returns. Fields that are not set stay as they are."
@@ -321,6 +355,7 @@ impl Parts {
             impl #krate::Update for #update {
                 fn is_empty(&self) -> bool { #empty }
                 fn written(&self, visit: &mut dyn ::core::ops::FnMut(usize)) { let _ = &visit; #(#written)* }
+                fn overwritten(&self, visit: &mut dyn ::core::ops::FnMut(usize)) { let _ = &visit; #(#overwritten)* }
                 fn retain(&mut self, keep: &dyn ::core::ops::Fn(usize) -> bool) { let _ = keep; #(#retain)* }
             }
 

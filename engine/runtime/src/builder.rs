@@ -17,6 +17,7 @@ use crate::error::{Classifier, NodeError};
 use crate::gate::{self, Gate, GateEdges};
 use crate::graph::Graph;
 use crate::node::{ErasedNode, FunctionNode, Node, StructNode};
+use crate::quorum::Quorum;
 
 /// Tells the handles of one builder from those of another.
 static NEXT_BUILDER: AtomicU64 = AtomicU64::new(1);
@@ -43,7 +44,7 @@ impl<S, I, R> NodeHandle<S, I, R> {
         To::node(self.node, self.builder)
     }
 
-    fn wire(self) -> Wire {
+    pub(crate) fn wire(self) -> Wire {
         Wire { node: Some(self.node), builder: self.builder, at_most: None }
     }
 }
@@ -61,11 +62,17 @@ pub struct OptionalSource<S> {
     marker: PhantomData<fn(S)>,
 }
 
+impl<S> OptionalSource<S> {
+    pub(crate) fn of(wire: Wire) -> Self {
+        Self { wire, marker: PhantomData }
+    }
+}
+
 impl<S, I> NodeHandle<S, I, ()> {
     /// As a source of a join that need not run: the join goes on without it once nothing that is under way can lead
     /// there any more.
     pub fn optional(self) -> OptionalSource<S> {
-        OptionalSource { wire: self.wire(), marker: PhantomData }
+        OptionalSource::of(self.wire())
     }
 }
 
@@ -217,13 +224,14 @@ impl<S: State> StateGraph<S> {
         self.with(node.wire(), |spec| spec.child = Some(child));
     }
 
-    pub(crate) fn add<I, R>(
+    pub(crate) fn add<I, R: Route>(
         &mut self,
         name: Arc<str>,
         variants: &'static [&'static str],
         node: Arc<dyn ErasedNode<S>>,
     ) -> NodeHandle<S, I, R> {
-        let ix = self.topology.add_node(NodeSpec::new(name, variants));
+        let goto = R::LEAVES_EDGES_ASIDE;
+        let ix = self.topology.add_node(NodeSpec { goto, ..NodeSpec::new(name, variants) });
         self.nodes.push(node);
         NodeHandle { node: ix, builder: self.topology.builder, marker: PhantomData }
     }
@@ -294,12 +302,19 @@ impl<S: State> StateGraph<S> {
 
     /// `target` runs once `needed` of the sources have finished. The others run to their end, and what they lead to is
     /// not run a second time in this round. Where fewer can come, it runs with those.
-    pub fn quorum<R>(&mut self, needed: u32, sources: impl Sources<S>, target: NodeHandle<S, (), R>) {
+    /// [`Quorum::within`](crate::Quorum::within) limits how long it waits.
+    pub fn quorum<R>(
+        &mut self,
+        needed: u32,
+        sources: impl Sources<S>,
+        target: NodeHandle<S, (), R>,
+    ) -> Quorum<'_> {
         self.add_join(JoinMode::Quorum(needed), sources.specs(), target.wire());
+        Quorum::of(&mut self.topology)
     }
 
     fn add_join(&mut self, mode: JoinMode, sources: Vec<SourceSpec>, target: Wire) {
-        self.topology.joins.push(JoinSpec { target, mode, sources });
+        self.topology.joins.push(JoinSpec { target, mode, sources, timeout: None });
     }
 
     /// Declares that several paths may lead to `node` and that it runs once for each superstep in which one arrives.
@@ -348,6 +363,12 @@ impl<S: State> StateGraph<S> {
         self.with(node.wire(), |spec| spec.policy = policy);
     }
 
+    /// Ends the drive as soon as a node has failed for good. What else runs is dropped, and runs again from its top when
+    /// the run is resumed. Without this the siblings finish and are recorded, and a resume runs only what failed.
+    pub fn fail_fast(&mut self) {
+        self.topology.fail_fast = true;
+    }
+
     /// Declares that `node` had this name in an earlier version of the graph, so that a stored run that stands there goes
     /// on here. A former name is no other node's; take the declaration back once no stored run needs it.
     pub fn renamed<I, R>(&mut self, former: &str, node: NodeHandle<S, I, R>) {
@@ -359,7 +380,22 @@ impl<S: State> StateGraph<S> {
         self.classifiers.push(classifier);
     }
 
-    fn with(&mut self, wire: Wire, change: impl FnOnce(&mut NodeSpec)) {
+    /// Puts something around the code of a node.
+    pub(crate) fn wrap(
+        &mut self,
+        wire: Wire,
+        around: impl FnOnce(Arc<dyn ErasedNode<S>>) -> Arc<dyn ErasedNode<S>>,
+    ) {
+        let place = wire.node.map_or(0, NodeIx::index);
+        // A handle of another graph is reported by this, and changes nothing.
+        self.with(wire, |_| {});
+        let own = wire.builder == self.topology.builder;
+        if let Some(node) = self.nodes.get_mut(place).filter(|_| own) {
+            *node = around(node.clone());
+        }
+    }
+
+    pub(crate) fn with(&mut self, wire: Wire, change: impl FnOnce(&mut NodeSpec)) {
         let place = wire.node.map_or(0, NodeIx::index);
         match self.topology.nodes.get_mut(place).filter(|_| wire.builder == self.topology.builder) {
             Some(spec) => change(spec),

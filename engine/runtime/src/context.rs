@@ -12,6 +12,7 @@ use statewright_engine_core::{
     ActivationId, Answer, Asking, Data, Event, NodeIx, Plan, RunId, StoredStep, ThreadId,
 };
 
+use crate::cache::Cached;
 use crate::error::Classifier;
 use crate::events::{EventSender, Item, RunEvent};
 use crate::lock::lock;
@@ -48,6 +49,8 @@ pub(crate) struct Activation {
     pub(crate) posts: Posts,
     /// Set after `posts`, so that a node that posts nothing, as nearly all do, takes no lock.
     pub(crate) posted: AtomicBool,
+    /// Whether its result is an earlier one.
+    pub(crate) cached: AtomicBool,
     /// Woken when the node asks, since the question may come from a task of its own.
     pub(crate) waker: AtomicWaker,
     /// Set after `halt`, so that an execution that goes on, as nearly all do, takes no lock.
@@ -64,6 +67,8 @@ pub(crate) struct RunScope {
     pub(crate) events: Option<EventSender>,
     /// Where nodes leave what is to be kept.
     pub(crate) mailbox: Mailbox,
+    /// Where results of nodes are kept, if they are.
+    pub(crate) results: Option<Cached>,
 }
 
 /// Why a node will not go on by itself.
@@ -92,6 +97,7 @@ impl Activation {
             steps: StepScope::default(),
             posts: Posts::default(),
             posted: AtomicBool::new(false),
+            cached: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             halting: AtomicBool::new(false),
             halts: Mutex::new(Vec::new()),
@@ -113,6 +119,7 @@ impl Activation {
         let idle = self.plan().nodes.get(node.index()).and_then(|node| node.policy.idle_timeout_ms());
         self.pulse = idle.map(|_| Pulse::new());
         self.steps.begin(steps);
+        *self.cached.get_mut() = false;
         if std::mem::take(self.posted.get_mut()) {
             self.posts.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         }
@@ -245,7 +252,7 @@ impl<S, I> Ctx<S, I> {
         name: &str,
         question: &Q,
     ) -> impl Future<Output = A> + Send + use<A, Q, S, I> {
-        let answered = self.answered(name.to_owned(), question, None, |_: &A| Ok(()));
+        let answered = self.answered(name.to_owned(), question, (None, None), |_: &A| Ok(()));
         or_halt(self.activation.clone(), answered)
     }
 }

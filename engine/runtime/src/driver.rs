@@ -1,10 +1,11 @@
 //! The driver: does what the execution says and reports what happened. It decides nothing about the run.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -12,9 +13,10 @@ use statewright_engine_core::{
     Action, ActivationId, Event, Execution, Failure, FailureKind, NodeIx, Outcome, Plan, RunId, Seq, State,
     Task, ThreadId, panic_text,
 };
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::Span;
 
+use crate::cache::Cached;
 use crate::checkpointer::{Ack, Journal, StoreError};
 use crate::context::{Activation, Halt, RunScope};
 use crate::control::{Request, RunControl};
@@ -31,9 +33,20 @@ use crate::timers::{Deadlines, Timer};
 /// A task, and where it stands if that is inside a graph that is a node.
 type Placed = (Task, Option<Arc<Within>>);
 
-/// Whether a graph, or one inside it, waits before it tries again.
+/// Whether a graph, or one inside it, waits for somebody only so long.
+fn abandons(plan: &Plan) -> bool {
+    plan.joins.iter().any(|join| join.timeout.is_some()) || plan.children().any(|child| abandons(&child.plan))
+}
+
+/// The name of an activation, unique in the run.
+fn full_id(within: Option<&Within>, activation: ActivationId) -> String {
+    format!("{}{activation}", within.map_or("", Within::path))
+}
+
+/// Whether a graph, or one inside it, waits before it tries again or for somebody only so long.
 fn is_timed(plan: &Plan) -> bool {
-    plan.nodes.iter().any(|node| node.policy.retries().attempts_max() > 1)
+    abandons(plan)
+        || plan.nodes.iter().any(|node| node.policy.retries().attempts_max() > 1)
         || plan.children().any(|child| is_timed(&child.plan))
 }
 
@@ -56,6 +69,10 @@ pub(crate) struct Driver<S> {
     alone: Option<ActivationFuture>,
     /// Activations that run at the same time.
     together: JoinSet<Ended>,
+    /// How to end those of them that may be abandoned; empty in graphs in which none may.
+    handles: HashMap<String, AbortHandle>,
+    /// Whether activations of this graph may be abandoned.
+    abandons: bool,
     postman: Postman,
     /// Nodes that wait until a step of theirs is kept.
     steps: StepWaiters,
@@ -75,14 +92,18 @@ impl<S: State> Driver<S> {
         let graph = runner.graph();
         let run = execution.run().cloned().unwrap_or_else(|| RunId::new(""));
         let postman = Postman::new(runner.handlers.clone(), thread.clone());
+        let clock = runner.clock.clone();
+        let results = runner.results.clone().map(|cache| Cached { cache, clock });
         let scope = Arc::new(RunScope {
             plan: graph.plan.clone(),
             thread,
             run,
             events,
             mailbox: Mailbox::new(control.clone()),
+            results,
         });
-        let timed = journal.is_some() || is_timed(&graph.plan);
+        let timed = is_timed(&graph.plan) || journal.is_some();
+        let abandons = abandons(&graph.plan);
         Self {
             nodes: graph.nodes.clone(),
             classifiers: graph.classifiers.clone(),
@@ -99,6 +120,8 @@ impl<S: State> Driver<S> {
             acks: VecDeque::new(),
             alone: None,
             together: JoinSet::new(),
+            handles: HashMap::new(),
+            abandons,
             spare: None,
         }
     }
@@ -117,6 +140,7 @@ impl<S: State> Driver<S> {
                     Action::Persist(entry) => self.persist(entry)?,
                     Action::Run(task) => waiting.push_back((task, None)),
                     Action::SetTimer { at_ms } => self.timer.set(self.now(), at_ms),
+                    Action::Abandon(activation) => self.abandon(&activation.to_string(), &mut waiting),
                     Action::Deliver(post) => self.postman.take(post),
                     Action::StepKept(kept) => self.steps.kept("", *kept),
                     Action::Emit(notice) => self.emit(notice.into()),
@@ -177,6 +201,7 @@ impl<S: State> Driver<S> {
             Action::Run(task) => waiting.push_back((task, Some(Arc::new(within)))),
             Action::Deliver(post) => self.postman.take(post),
             Action::StepKept(kept) => self.steps.kept(within.path(), *kept),
+            Action::Abandon(activation) => self.abandon(&full_id(Some(&within), activation), waiting),
             Action::Emit(notice) => self.emit(within.told(notice.into())),
             Action::Nested { within: activation, node, action } => {
                 self.within(Some(&within), activation, node, *action, waiting);
@@ -196,13 +221,33 @@ impl<S: State> Driver<S> {
     fn begin(&mut self, waiting: &mut VecDeque<Placed>) {
         let alone = waiting.len() == 1 && self.alone.is_none() && self.together.is_empty();
         while let Some((task, within)) = waiting.pop_front() {
+            let id = self.abandons.then(|| full_id(within.as_deref(), task.activation));
             let future = self.activation(task, within);
             if alone {
                 self.alone = Some(future);
-            } else {
-                self.together.spawn(future);
+                continue;
+            }
+            let handle = self.together.spawn(future);
+            if let Some(id) = id {
+                self.handles.insert(id, handle);
             }
         }
+    }
+
+    /// Drops an activation that nobody awaits any more.
+    fn abandon(&mut self, id: &str, waiting: &mut VecDeque<Placed>) {
+        // What runs inside a graph that is a node goes with the node.
+        let goes =
+            |known: &str| known.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        waiting.retain(|(task, within)| !goes(&full_id(within.as_deref(), task.activation)));
+        self.alone.take_if(|alone| alone.activation.as_ref().is_some_and(|known| goes(&known.full_id())));
+        self.handles.retain(|known, handle| {
+            let goes = goes(known);
+            if goes {
+                handle.abort();
+            }
+            !goes
+        });
     }
 
     fn activation(&mut self, task: Task, within: Option<Arc<Within>>) -> ActivationFuture {
@@ -274,10 +319,10 @@ impl<S: State> Driver<S> {
         if let Poll::Ready(at_ms) = self.timer.poll(context) {
             return Poll::Ready(Ok((Event::TimerFired, at_ms)));
         }
-        if !self.together.is_empty()
+        while !self.together.is_empty()
             && let Poll::Ready(Some(joined)) = self.together.poll_join_next(context)
         {
-            // Panics end inside the activation, and nothing is aborted while the driver listens.
+            // Panics end inside the activation, so one that has no end was abandoned.
             if let Ok(ended) = joined {
                 return Poll::Ready(self.event(ended).map(|event| (event, 0)));
             }
@@ -311,15 +356,25 @@ impl<S: State> Driver<S> {
     fn reported(&mut self, ended: Ended) -> Result<Event, RunError> {
         let Ended { activation, end } = ended;
         let attempt = activation.attempt;
+        if self.abandons {
+            self.handles.remove(&activation.full_id());
+        }
+        let cached = activation.cached.load(Ordering::Acquire);
         let spent = self.spare.insert(activation);
         let activation = spent.id;
         Ok(match end {
             End::Returned(Ok((update, decision))) => {
                 let items = spent.take_posts();
-                if !items.is_empty() {
-                    let posted = spent.event(Event::Posted { activation, attempt, items });
+                let posted =
+                    (!items.is_empty()).then(|| spent.event(Event::Posted { activation, attempt, items }));
+                let cached = cached.then(|| spent.event(Event::Cached { activation, attempt }));
+                if let Some(posted) = posted {
                     let now = self.now();
                     self.execution.handle(now, posted)?;
+                }
+                if let Some(cached) = cached {
+                    // Not written down by itself, so it needs no time.
+                    self.execution.handle(0, cached)?;
                 }
                 Event::Finished { activation, attempt, update, decision }
             }

@@ -235,6 +235,16 @@ pub enum RunError {
         /// The last entry of the thread, 0 if it has none.
         last: Seq,
     },
+    /// A pause at a node that the graph does not have.
+    #[error("the graph `{graph}` has no node `{node}` to pause at; it has: {known}")]
+    UnknownNode {
+        /// The graph.
+        graph: String,
+        /// The node that was named.
+        node: String,
+        /// The nodes that there are.
+        known: String,
+    },
     /// A fork into a thread that is not empty.
     #[error("the thread `{thread}` exists already; fork into a thread of another name")]
     ThreadExists {
@@ -264,6 +274,7 @@ impl RunError {
             RunError::Answer(_) => "SW-X209",
             RunError::NoCheckpoint { .. } => "SW-X212",
             RunError::ThreadExists { .. } => "SW-X213",
+            RunError::UnknownNode { .. } => "SW-X270",
         }
     }
 }

@@ -2,7 +2,7 @@
 //! the thread that it is about.
 
 use statewright_engine_core::journal::{
-    Body, Commit, Origin, Record, SlotImage, SlotState, SnapshotBody, decode,
+    Body, Commit, Origin, PausePoint, Record, SlotImage, SlotState, SnapshotBody, decode,
 };
 use statewright_engine_core::{
     Entry, EntryKind, Event, Execution, NodeIx, Plan, RecoverError, Recovery, RunId, Seq, State, ThreadId,
@@ -30,6 +30,8 @@ pub struct Checkpoint {
     /// The nodes that run next; none if nothing is left to do. Where it stands in the middle of a superstep, as at the
     /// beginning of a fork or at level `exit`, those that had finished are left out.
     pub next: Vec<NodeIx>,
+    /// Where the run paused here because somebody wanted to look.
+    pub held: Vec<PausePoint>,
 }
 
 impl<S: State> Runner<S> {
@@ -155,12 +157,12 @@ fn of_record(
         }
         _ => return Ok(None),
     };
-    let Commit { superstep, next, .. } = commit;
+    let Commit { superstep, next, held, .. } = commit;
     let next: Vec<NodeIx> = next.into_iter().map(|planned| names.now(planned.node)).collect();
     let before_it = std::mem::replace(frontier, next.clone());
     let ended = if run.is_some() { Vec::new() } else { before_it };
     let run = run.or_else(|| before.map(|before| before.run.clone())).unwrap_or_else(|| RunId::new(""));
-    Ok(Some(Checkpoint { seq: entry.seq, at_ms: record.at_ms, run, superstep, ended, next }))
+    Ok(Some(Checkpoint { seq: entry.seq, at_ms: record.at_ms, run, superstep, ended, next, held }))
 }
 
 /// Where the thread stood, and all nodes of the superstep, with those that had finished.
@@ -177,6 +179,7 @@ fn of_snapshot(entry: &Entry, names: &mut Names<'_>) -> Result<(Checkpoint, Vec<
         superstep: body.superstep,
         ended: Vec::new(),
         next: body.slots.iter().filter(is_open).map(|slot| names.now(slot.node)).collect(),
+        held: body.held,
     };
     Ok((found, body.slots.iter().map(|slot| names.now(slot.node)).collect()))
 }

@@ -10,6 +10,7 @@
 extern crate self as statewright_engine_runtime;
 
 mod builder;
+mod cache;
 mod check;
 mod checkpointer;
 mod context;
@@ -20,6 +21,7 @@ mod effect;
 mod error;
 mod events;
 mod gate;
+mod goto;
 mod graph;
 mod history;
 mod ids;
@@ -29,8 +31,11 @@ mod memory;
 mod misfit;
 mod node;
 mod outbox;
+mod pauses;
 mod question;
+mod quorum;
 mod reading;
+mod replace;
 mod retention;
 mod runner;
 mod sealed;
@@ -39,6 +44,7 @@ mod subgraph;
 mod timers;
 
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
+pub use cache::{MemoryCache, ResultCache};
 pub use check::{Compatibility, ThreadCheck};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
@@ -55,18 +61,21 @@ pub use memory::MemoryCheckpointer;
 pub use node::Node;
 pub use outbox::{Delivery, Handlers};
 pub use question::{Pose, Question};
+pub use quorum::Quorum;
 pub use reading::read_entries;
+pub use replace::ReplaceError;
 pub use retention::{Age, Pruned, Retention};
 pub use runner::{Clock, Run, RunReport, Runner, ThreadState};
 pub use sealed::{SealError, Sealed, Sealer};
 /// What the derive macros name. Not for use by hand: it may change in any release.
 #[doc(hidden)]
 pub use statewright_engine_core::__private;
+pub use statewright_engine_core::Payload;
 pub use statewright_engine_core::graph::{Format, Overlay};
-pub use statewright_engine_core::journal::{Critique, GateRound, GateStop};
+pub use statewright_engine_core::journal::{Critique, GateRound, GateStop, PausePoint};
 pub use statewright_engine_core::{
     ActivationId, Command, Data, EdgeIx, Entry, EntryKind, Failure, FailureKind, FieldError, Fingerprint,
-    Interrupt, IntoCommand, Limits, Migrated, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem,
+    Goto, Interrupt, IntoCommand, Limits, Migrated, NodeFailure, NodeIx, NodePolicy, Outcome, Plan, Problem,
     Problems, RETRY_AFTER_TOTAL, RETRY_AFTERS_MAX, RetryPolicy, Route, RunId, Seq, State, Status, StepView,
     StoredUpdate, ThreadId, ThreadView, To, Update, Write,
 };

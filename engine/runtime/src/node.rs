@@ -52,7 +52,7 @@ pub(crate) trait ErasedNode<S>: Send + Sync {
     }
 }
 
-fn erase<S: State, O: IntoCommand<S>>(output: O) -> (UpdateValue, Option<Decision>) {
+pub(crate) fn erase<S: State, O: IntoCommand<S>>(output: O) -> (UpdateValue, Option<Decision>) {
     let command = output.into_command();
     (UpdateValue::live(command.update), command.route.decide())
 }

@@ -178,10 +178,11 @@ impl Postman {
             }
         };
         if let Err(error) = &ended {
+            let code = error.to_failure(&[]).code;
             tracing::warn!(
                 item = post.id,
                 kind = post.kind,
-                "an item of the outbox was not delivered: {error}"
+                "an item of the outbox was not delivered: {error} [{code}]"
             );
         }
         let event = Event::Delivered { id: post.id.clone(), delivered: ended.is_ok() };

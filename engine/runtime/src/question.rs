@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
+use statewright_engine_core::journal::Ladder;
 use statewright_engine_core::{ActivationId, Asking, Data, Event, Failure};
 
 use crate::context::{Activation, Ctx, Halt};
@@ -55,7 +56,7 @@ pub trait Question: Data {
 impl<S, I> Ctx<S, I> {
     /// Asks a typed question, and gives the answer; see [`Question`] and [`Ctx::ask`].
     pub fn pose<'a, Q: Question>(&'a self, question: &'a Q) -> Pose<'a, S, I, Q> {
-        Pose { ctx: self, question, name: Q::NAME.to_owned(), expiry: None }
+        Pose { ctx: self, question, name: Q::NAME.to_owned(), expiry: None, ladder: None }
     }
 
     /// The answer, or why the node will not go on.
@@ -63,7 +64,7 @@ impl<S, I> Ctx<S, I> {
         &self,
         name: String,
         question: &Q,
-        expiry: Option<(u64, Vec<u8>)>,
+        (expiry, ladder): Timing,
         check: impl FnOnce(&A) -> Result<(), String>,
     ) -> Result<A, Halt> {
         let answers = self.activation.answers.as_deref().unwrap_or_default();
@@ -73,12 +74,15 @@ impl<S, I> Ctx<S, I> {
                 .and_then(|answer| check(&answer).map(|()| answer))
                 .map_err(|reason| Halt::Rejected { name, reason }),
             None => Err(match rmp_serde::to_vec_named(question) {
-                Ok(question) => Halt::Asked(Asking { name, question, expiry }),
+                Ok(question) => Halt::Asked(Asking { name, question, expiry, ladder }),
                 Err(error) => Halt::Unaskable { name, reason: unwritable(&error) },
             }),
         }
     }
 }
+
+/// Until when a question is open, and for whom.
+pub(crate) type Timing = (Option<(u64, Vec<u8>)>, Option<Box<Ladder>>);
 
 /// A node that will not go on waits for ever, and its driver drops it.
 pub(crate) async fn or_halt<A>(activation: Arc<Activation>, answered: Result<A, Halt>) -> A {
@@ -98,6 +102,7 @@ pub struct Pose<'a, S, I, Q> {
     question: &'a Q,
     name: String,
     expiry: Option<(Duration, Result<Vec<u8>, String>)>,
+    ladder: Option<Box<Ladder>>,
 }
 
 impl<S, I, Q> fmt::Debug for Pose<'_, S, I, Q> {
@@ -113,27 +118,52 @@ impl<S, I, Q: Question> Pose<'_, S, I, Q> {
         self
     }
 
-    /// Gives the question a deadline, counted from when it is asked. From then on nothing else than this answer
-    /// counts; the run goes on with it when it is next taken up.
+    /// Says whom it is for. Whoever shows open questions finds it in [`Interrupt::to`](crate::Interrupt::to).
+    pub fn to(mut self, addressee: impl Into<String>) -> Self {
+        self.ladder.get_or_insert_default().to = Some(addressee.into());
+        self
+    }
+
+    /// Poses it to somebody else when whoever is asked before gives no answer for so long. Several calls make several
+    /// levels. It stays one question with one id, and anybody may answer it.
+    pub fn escalates(mut self, after: Duration, to: impl Into<String>) -> Self {
+        self.ladder.get_or_insert_default().next.push((millis(after), to.into()));
+        self
+    }
+
+    /// Lets the node fail with `SW-X271` when the last one who is asked gives no answer for so long.
+    pub fn fails(mut self, after: Duration) -> Self {
+        let ladder = self.ladder.get_or_insert_default();
+        (ladder.last_ms, ladder.fails) = (Some(millis(after)), true);
+        self.expiry = None;
+        self
+    }
+
+    /// Gives the question a deadline, counted from when the last one is asked who is. From then on nothing else than
+    /// this answer counts; the run goes on with it at once while other nodes run, and else when it is next taken up.
     pub fn expires(mut self, after: Duration, default: &Q::Answer) -> Self {
         let default = match self.question.check(default) {
             Ok(()) => rmp_serde::to_vec_named(default).map_err(|error| unwritable(&error)),
             Err(reason) => Err(format!("its default answer does not pass its own check: {reason}")),
         };
         self.expiry = Some((after, default));
+        if let Some(ladder) = &mut self.ladder {
+            ladder.fails = false;
+        }
         self
     }
 
     fn answered(self) -> Result<Q::Answer, Halt> {
-        let Self { ctx, question, name, expiry } = self;
+        let Self { ctx, question, name, expiry, mut ladder } = self;
         let expiry = match expiry {
             None => None,
             Some((_, Err(reason))) => return Err(Halt::Unaskable { name, reason }),
-            Some((after, Ok(default))) => {
-                Some((u64::try_from(after.as_millis()).unwrap_or(u64::MAX), default))
-            }
+            Some((after, Ok(default))) => Some((millis(after), default)),
         };
-        ctx.answered(name, question, expiry, |answer| question.check(answer))
+        if let (Some(ladder), Some((after_ms, _))) = (&mut ladder, &expiry) {
+            ladder.last_ms = Some(*after_ms);
+        }
+        ctx.answered(name, question, (expiry, ladder), |answer| question.check(answer))
     }
 }
 
@@ -170,6 +200,10 @@ pub(crate) fn halted(activation: ActivationId, attempt: u32, halts: Vec<Halt>) -
         }
     }
     Event::Asked { activation, attempt, questions }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn unwritable(error: &rmp_serde::encode::Error) -> String {

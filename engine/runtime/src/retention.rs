@@ -8,6 +8,7 @@ use statewright_engine_core::{Outcome, Seq, State, Status, ThreadId};
 
 use crate::checkpointer::{Checkpointer, StoreError};
 use crate::error::RunError;
+use crate::reading::read_entries;
 use crate::runner::Runner;
 
 /// How many threads are listed at once.
@@ -161,9 +162,10 @@ impl<S: State> Runner<S> {
 
     async fn aged(&self, thread: &ThreadId) -> Result<Option<(Seq, Age)>, RunError> {
         let stand = self.load(thread.clone()).await?;
-        let last = self.store()?.entries(thread, &[(stand.seq, stand.seq)]).await?;
+        let last = read_entries(self.store()?, thread, &[(stand.seq, stand.seq)]).await?;
         let Some(entry) = last.first() else { return Ok(None) };
-        let changed_ms = written_ms(entry).unwrap_or(0);
+        // Of what age nobody can say is not old.
+        let changed_ms = written_ms(entry).unwrap_or_else(|| (self.clock)());
         let is_over = matches!(stand.status, Status::Stopped(Outcome::Finished | Outcome::Cancelled));
         Ok(Some((stand.seq, Age { changed_ms, is_over })))
     }

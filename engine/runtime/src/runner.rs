@@ -14,6 +14,7 @@ use statewright_engine_core::{
 
 use tracing::Instrument;
 
+use crate::cache::ResultCache;
 use crate::checkpointer::{Checkpointer, Durability, Journal};
 use crate::control::RunControl;
 use crate::driver::Driver;
@@ -22,6 +23,7 @@ use crate::error::{NodeError, RunError};
 use crate::events::{EventSender, Events};
 use crate::graph::Graph;
 use crate::outbox::{Delivery, Handlers};
+use crate::pauses::{PauseName, points};
 use crate::reading;
 
 /// Reads the time, in milliseconds since 1970.
@@ -35,6 +37,7 @@ pub struct Runner<S> {
     limits: Limits,
     pub(crate) clock: Clock,
     pub(crate) handlers: Handlers,
+    pub(crate) results: Option<Arc<dyn ResultCache>>,
 }
 
 impl<S> Clone for Runner<S> {
@@ -46,6 +49,7 @@ impl<S> Clone for Runner<S> {
             limits: self.limits,
             clock: self.clock.clone(),
             handlers: self.handlers.clone(),
+            results: self.results.clone(),
         }
     }
 }
@@ -72,6 +76,7 @@ impl<S: State> Runner<S> {
             limits: Limits::default(),
             clock,
             handlers: Handlers::default(),
+            results: None,
         }
     }
 
@@ -184,6 +189,7 @@ impl<S: State> Runner<S> {
             events: None,
             updates: false,
             control: RunControl::new(),
+            pauses: Vec::new(),
         }
     }
 
@@ -242,6 +248,7 @@ pub struct Run<S> {
     events: Option<EventSender>,
     updates: bool,
     control: RunControl,
+    pub(crate) pauses: Vec<PauseName>,
 }
 
 impl<S: State> Run<S> {
@@ -273,7 +280,8 @@ impl<S: State> Run<S> {
     }
 
     async fn drive(self) -> Result<RunReport<S>, RunError> {
-        let Run { runner, thread, intent, run, events, updates, control } = self;
+        let Run { runner, thread, intent, run, events, updates, control, pauses } = self;
+        let pauses = points(&runner.graph.plan, &pauses)?;
         let observe = match (&events, updates) {
             (None, _) => Observe::Nothing,
             (Some(_), false) => Observe::Progress,
@@ -294,6 +302,7 @@ impl<S: State> Run<S> {
                 runner.recover(&thread, options).await?
             }
         };
+        execution.pause_at(pauses);
         let now = (runner.clock)();
         match intent {
             Intent::Start(input) => {
@@ -409,6 +418,11 @@ impl<S> RunReport<S> {
                     .map(|question| format!("`{}` asks {}", name(Some(question.node)), question.id))
                     .collect();
                 format!("paused: {}", list.join(", "))
+            }
+            Outcome::PausedAt(points) => {
+                let at: Vec<String> =
+                    points.iter().map(|point| point.describe(name(Some(point.node())))).collect();
+                format!("paused {}; resume it to go on", at.join(", "))
             }
             Outcome::Failed(failures) => {
                 let list: Vec<String> = failures

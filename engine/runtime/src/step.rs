@@ -234,7 +234,7 @@ pub(crate) fn key(thread: &ThreadId, activation: &str, name: &str) -> String {
 }
 
 /// A hash of a value that does not depend on the order in which a map gives its keys.
-fn hash_of(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, String> {
+pub(crate) fn hash_of(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, String> {
     let value = serde_json::to_value(value).map_err(|error| error.to_string())?;
     let mut hasher = Sha256::new();
     feed(&mut hasher, &value);

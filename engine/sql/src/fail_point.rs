@@ -28,6 +28,10 @@ mod active {
 
     fn reach(side: &str, commit: u64) {
         if FAIL_AT.as_ref().is_some_and(|(wanted, at)| wanted == side && *at == commit) {
+            // With `STATEWRIGHT_FAIL_BY=kill` by `kill -9`, as nothing in the process itself could.
+            if std::env::var("STATEWRIGHT_FAIL_BY").is_ok_and(|by| by == "kill") {
+                let _ = std::process::Command::new("sh").args(["-c", "kill -9 $PPID"]).status();
+            }
             std::process::abort();
         }
     }

@@ -46,11 +46,14 @@ fn play(from: u64, to: u64) -> (String, u8) {
         sum.cancels += history.cancels;
         sum.snapshots += history.snapshots;
         sum.prefixes += history.prefixes;
+        sum.together += history.together;
+        sum.delivered += history.delivered;
+        sum.faults.add(&history.faults);
     }
     let seconds = began.elapsed().as_secs_f64();
     let rate = (to - from) as f64 / seconds;
     let message = format!(
-        "{} histories kept every promise ({rate:.0} a second): {} steps, {} executions, {} entries, {} snapshots, {} crashes, {} stops, {} cancels, {} prefixes compared",
+        "{} histories kept every promise ({rate:.0} a second): {} steps, {} executions, {} entries, {} snapshots, {} crashes, {} stops, {} cancels, {} prefixes compared, {} times several questions at once, {} deliveries; {} faults: {}",
         to - from,
         sum.steps,
         sum.executions,
@@ -59,7 +62,11 @@ fn play(from: u64, to: u64) -> (String, u8) {
         sum.crashes,
         sum.stops,
         sum.cancels,
-        sum.prefixes
+        sum.prefixes,
+        sum.together,
+        sum.delivered,
+        sum.faults.total(),
+        sum.faults.by_kind().map(|(kind, count)| format!("{count} {kind}")).join(", ")
     );
     (message, 0)
 }

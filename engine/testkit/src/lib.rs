@@ -1,11 +1,15 @@
-//! What tests of the engine are made of: a seeded simulator with oracles, and suites that every implementation of a
-//! port has to pass. Not part of any program.
+//! What tests are made of. Not part of any program.
+//!
+//! For tests of a graph of your own there are [`Trial`] and [`NodeTrial`], with [`Scripted`] nodes, a [`PausedClock`] and
+//! [`Fault`]s; `docs/guides/testing-a-graph.md` tells how. For a store of your own there are the suites in
+//! [`conformance`]. The rest tests the engine itself: a seeded simulator with oracles.
 //!
 //! [`simulate`] makes a whole history from one number: a graph, the behaviour of its nodes, the order in which they
 //! finish, slow and lost writes, crashes, and everything that an operator does. Oracles compare it with a reference
 //! interpreter, watch the journal, and keep a list of executions outside the journal.
 
 pub mod conformance;
+mod elsewhere;
 mod leads;
 mod postgres;
 mod reference;
@@ -14,11 +18,13 @@ mod scenario;
 mod script;
 mod simulator;
 mod state;
+pub mod trial;
 
 pub use postgres::PostgresServer;
 pub use reference::{End, Reference};
 pub use rng::{Rng, digest, mix};
 pub use scenario::{Scenario, SimPolicy};
 pub use script::{Carried, Script, ScriptedStep, Visit};
-pub use simulator::{History, Violation, simulate};
+pub use simulator::{Faults, History, Violation, simulate};
 pub use state::{Row, SimState, SimStateUpdate, Wide};
+pub use trial::{Fault, FaultyStore, NodeTrial, PausedClock, Ran, Scripted, Trial, Tried};

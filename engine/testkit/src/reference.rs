@@ -206,14 +206,9 @@ impl Machine<'_> {
             }
             let answer = self.script.question(&visit).map(|_| self.script.answer(&visit));
             updates.push(self.script.update(&visit, answer));
-            let route = self.spec(*node).route.as_ref();
-            routes.push(
-                route.map(|wiring| {
-                    self.script.route(&visit, &wiring.iter().map(|v| v.each).collect::<Vec<_>>())
-                }),
-            );
+            routes.push(self.script.returned(&visit, self.spec(*node)));
         }
-        if updates.iter().filter(|update| !update.mark.is_keep()).count() > 1 {
+        if conflict(&updates) {
             return None;
         }
         self.state.fresh.clear();
@@ -221,8 +216,14 @@ impl Machine<'_> {
         for update in &updates {
             fold(&mut self.state, update);
         }
-        let finished = frontier.iter().zip(&failed).filter(|(_, failed)| failed.is_none());
-        let finished: Vec<NodeIx> = finished.map(|((node, _), _)| *node).collect();
+        let elsewhere: Vec<bool> = frontier
+            .iter()
+            .zip(&routes)
+            .map(|((n, _), route)| self.spec(*n).goto && route.is_some())
+            .collect();
+        let passes = |index: &usize| failed[*index].is_none() && !elsewhere[*index];
+        let finished: Vec<NodeIx> =
+            (0..frontier.len()).filter(passes).map(|index| frontier[index].0).collect();
         let mut next = Next { chosen: self.judge(finished), ..Next::default() };
         let mut left = None;
         for (index, (node, _)) in frontier.iter().enumerate() {
@@ -237,7 +238,7 @@ impl Machine<'_> {
                 let wires = &wiring[usize::from(*variant)].wires;
                 self.take_all(&mut next, (Some(*node), 1), usize::from(*variant), wires, carried);
             }
-            if left.replace(*node) != Some(*node) {
+            if !elsewhere[index] && left.replace(*node) != Some(*node) {
                 self.leave(&mut next, *node, &spec);
             }
         }
@@ -246,7 +247,8 @@ impl Machine<'_> {
             let spec = self.spec(node).clone();
             let runs = next.tokens.iter().any(|(other, _)| *other == node);
             let gated = spec.branches.iter().any(|branch| matches!(branch.decide, Decide::Gate(_)));
-            if !runs && spec.route.is_none() && !gated && gone_past.insert(node) {
+            let chooses = spec.route.is_some() && !spec.goto;
+            if !runs && !chooses && !gated && gone_past.insert(node) {
                 self.leave(&mut next, node, &spec);
             }
         }
@@ -414,8 +416,18 @@ impl Machine<'_> {
     }
 }
 
+/// Whether two of these write what only one of them may write.
+fn conflict(updates: &[SimStateUpdate]) -> bool {
+    let logged = updates.iter().filter(|update| !update.log.is_empty() || !update.overwrite_log.is_keep());
+    let overwritten = updates.iter().any(|update| !update.overwrite_log.is_keep());
+    updates.iter().filter(|update| !update.mark.is_keep()).count() > 1 || overwritten && logged.count() > 1
+}
+
 /// Folds one update in.
 pub(crate) fn fold(state: &mut SimState, update: &SimStateUpdate) {
+    if let Write::Set(log) = &update.overwrite_log {
+        state.log.clone_from(log);
+    }
     state.log.extend(&update.log);
     state.fresh.extend(&update.fresh);
     state.of_run.extend(&update.of_run);

@@ -8,12 +8,13 @@ use statewright_engine_core::graph::{
 };
 use statewright_engine_core::{NodeIx, NodePolicy, Plan, RetryPolicy, State, Topology, VariantWiring, Wire};
 
+use crate::elsewhere::{diverted, limited, paused};
 use crate::reference::{End, Reference};
 use crate::rng::{Rng, mix};
 use crate::script::Script;
 use crate::state::SimState;
 
-const LABELS: [&str; 4] = ["A", "B", "C", "D"];
+pub(crate) const LABELS: [&str; 4] = ["A", "B", "C", "D"];
 const BUILDER: u64 = 1;
 
 /// The policy of a node, in plain numbers.
@@ -86,7 +87,10 @@ impl Scenario {
                 Script { seed: rng.draw(), asks: rng.chance(400), marks: may_conflict || rng.chance(500) };
             let topology = Maker::grow(&mut rng, script);
             let mut topology = bent(&mut rng, topology, script);
+            diverted(seed, &mut topology);
             handled(seed, &mut topology);
+            paused(seed, &mut topology);
+            limited(seed, &mut topology);
             let policies = governed(seed, &mut topology);
             let Ok(plan) = topology.clone().compile() else { continue };
             let mut scenario =
@@ -156,15 +160,15 @@ fn governed(seed: u64, topology: &mut Topology) -> Vec<SimPolicy> {
     policies
 }
 
-fn wire(node: NodeIx) -> Wire {
+pub(crate) fn wire(node: NodeIx) -> Wire {
     Wire { node: Some(node), builder: BUILDER, at_most: None }
 }
 
-fn bounded(node: NodeIx, times: usize) -> Wire {
+pub(crate) fn bounded(node: NodeIx, times: usize) -> Wire {
     Wire { at_most: Some(times as u32), ..wire(node) }
 }
 
-const END: Wire = Wire { node: None, builder: 0, at_most: None };
+pub(crate) const END: Wire = Wire { node: None, builder: 0, at_most: None };
 
 struct Maker<'a> {
     rng: &'a mut Rng,
@@ -410,7 +414,7 @@ impl Maker<'_> {
     }
 }
 
-fn wirings(variants: Vec<(bool, Vec<Wire>)>) -> Vec<VariantWiring> {
+pub(crate) fn wirings(variants: Vec<(bool, Vec<Wire>)>) -> Vec<VariantWiring> {
     let numbered = variants.into_iter().enumerate();
     numbered.map(|(number, (each, wires))| VariantWiring { label: LABELS[number % 4], each, wires }).collect()
 }

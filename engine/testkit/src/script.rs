@@ -4,8 +4,11 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use statewright_engine_core::graph::{BranchFn, GateRule, Judgement};
-use statewright_engine_core::{ActivationId, Decision, EffectClass, NodeIx, Payload, Payloads, State};
+use statewright_engine_core::graph::{BranchFn, GateRule, Judgement, NodeSpec};
+use statewright_engine_core::journal::Ladder;
+use statewright_engine_core::{
+    ActivationId, Asking, Decision, EffectClass, NodeIx, Payload, Payloads, State,
+};
 
 use crate::rng::{digest, mix};
 use crate::state::{Row, SimState, SimStateUpdate, Wide};
@@ -120,9 +123,42 @@ impl Script {
         (self.asks && hash.is_multiple_of(5)).then(|| format!("q{}", hash % 7))
     }
 
+    /// The names of all questions that this activation asks at once.
+    pub fn questions(&self, visit: &Visit<'_>) -> Vec<String> {
+        let Some(first) = self.question(visit) else { return Vec::new() };
+        let second = (self.hash(visit, 9).is_multiple_of(3)).then(|| format!("and {first}"));
+        std::iter::once(first).chain(second).collect()
+    }
+
+    /// What this activation posts to the outbox: in a third of all histories, up to two items, each a kind and a payload.
+    pub fn posts(&self, activation: ActivationId) -> Vec<(String, Vec<u8>)> {
+        if !mix(&[self.seed, 11]).is_multiple_of(3) {
+            return Vec::new();
+        }
+        let drawn = mix(&[self.seed, 12, activation.superstep, u64::from(activation.index)]);
+        let item = |number: u64| ("mail".to_owned(), mix(&[drawn, number]).to_le_bytes().to_vec());
+        (0..drawn % 3).map(item).collect()
+    }
+
     /// The right answer to the question with this name.
     pub fn answer(&self, visit: &Visit<'_>) -> u64 {
         self.hash(visit, 2) % 1000
+    }
+
+    /// The question of this name as it is asked: some have a default, which is the right answer, and some of these are
+    /// posed to others before it counts.
+    pub fn asking(&self, visit: &Visit<'_>, name: String) -> Asking {
+        let hash = mix(&[self.hash(visit, 10), digest(&name)]);
+        let answer = self.answer(visit).to_le_bytes().to_vec();
+        let after_ms = 1 + (hash >> 8) % 60;
+        let expiry = hash.is_multiple_of(2).then(|| (after_ms, answer.clone()));
+        let ladder = (expiry.is_some() && (hash >> 4).is_multiple_of(2)).then(|| {
+            let next = (0..(hash >> 16) % 3)
+                .map(|level| (1 + (hash >> 24) % 40, format!("level {level}")))
+                .collect();
+            Box::new(Ladder { next, last_ms: Some(after_ms), ..Ladder::default() })
+        });
+        Asking { name, question: answer, expiry, ladder }
     }
 
     /// Whether this activation fails for good if its node has an error handler, and what the handler is told then.
@@ -177,12 +213,22 @@ impl Script {
         if self.marks && writes(14) {
             update = update.mark(Wide(value % 30));
         }
+        if self.marks && writes(15) && writes(16) && writes(17) {
+            update = update.overwrite_log([value % 10]);
+        }
         update
     }
 
     /// The route that the node returns, of so many variants; `each` says which of them fan out.
     pub fn route(&self, visit: &Visit<'_>, each: &[bool]) -> (u16, Carried) {
         choose(self.hash(visit, 4), each)
+    }
+
+    /// What the node of a visit returns beside its update: its route, or where it goes in place of its edges, if it does.
+    pub fn returned(&self, visit: &Visit<'_>, node: &NodeSpec) -> Option<(u16, Carried)> {
+        let each: Vec<bool> = node.route.as_ref()?.iter().map(|variant| variant.each).collect();
+        let elsewhere = self.hash(visit, 9).is_multiple_of(2);
+        (elsewhere || !node.goto).then(|| self.route(visit, &each))
     }
 
     /// What a branch chooses, of so many variants.

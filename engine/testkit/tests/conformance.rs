@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
-use statewright_engine_runtime::{Checkpointer, MemoryCheckpointer};
+use statewright_engine_runtime::{Checkpointer, MemoryCache, MemoryCheckpointer};
 use statewright_engine_testkit::conformance;
+
+#[tokio::test]
+async fn the_memory_cache_is_a_result_cache() {
+    conformance::result_cache(Arc::new(MemoryCache::new())).await;
+}
 
 #[tokio::test]
 async fn the_memory_journal_is_a_checkpointer() {

@@ -110,7 +110,11 @@ impl Recorder {
                     }
                     Action::Run(task) => running.push(task),
                     Action::Nested { .. } => unreachable!("no graph stands inside this one"),
-                    Action::Emit(_) | Action::StepKept(_) | Action::Deliver(_) | Action::SetTimer { .. } => {}
+                    Action::Abandon(_)
+                    | Action::Emit(_)
+                    | Action::StepKept(_)
+                    | Action::Deliver(_)
+                    | Action::SetTimer { .. } => {}
                     Action::Stop(outcome) => return outcome,
                 }
             }
@@ -146,7 +150,7 @@ impl Recorder {
             3 | 4 => Golden::update().notes(format!("side {}", task.node.0)),
             _ if task.answers.is_none() => {
                 let question = rmp_serde::to_vec_named("go on?").unwrap();
-                let asking = Asking { name: "go on".to_owned(), question, expiry: None };
+                let asking = Asking { name: "go on".to_owned(), question, ..Asking::default() };
                 return Event::Asked { activation, attempt, questions: vec![asking] };
             }
             _ => Golden::update().clear_title().tokens(1),

@@ -26,6 +26,12 @@ fn ten_thousand_histories_keep_every_promise() {
     assert!(total(|h| h.kept) > 20_000, "too few steps");
     assert!(total(|h| h.replayed) > 2_000, "too few steps were kept over an execution");
     assert!(total(|h| h.unknown) > 100, "too few effects of unknown outcome: {}", total(|h| h.unknown));
+    assert!(total(|h| h.paused) > 500, "too few pauses: {}", total(|h| h.paused));
+    assert!(total(|h| h.escalated) > 100, "too few questions climbed: {}", total(|h| h.escalated));
+    assert!(total(|h| h.together) > 500, "too few questions at once: {}", total(|h| h.together));
+    assert!(total(|h| h.faults.expired) > 50, "too few answers too late: {}", total(|h| h.faults.expired));
+    assert!(total(|h| h.delivered) > 5_000, "too few deliveries: {}", total(|h| h.delivered));
+    assert!(total(|h| h.faults.total()) > 100_000, "too few faults: {}", total(|h| h.faults.total()));
     assert!(total(|h| h.settled) > 200, "too few effects were settled");
 }
 

@@ -14,7 +14,7 @@ fn update(seed: u64) -> SimStateUpdate {
     let mut update = SimState::update();
     for _ in 0..rng.below(4) {
         let value = rng.draw() >> rng.between(8, 60);
-        update = match rng.below(14) {
+        update = match rng.below(17) {
             0 => update.log(value),
             1 => update.sum(value >> 8),
             2 => update.high(value),
@@ -28,6 +28,9 @@ fn update(seed: u64) -> SimStateUpdate {
             10 => update.turned(value),
             11 => update.extend_fresh([value, value / 2]),
             12 => update.flash(value),
+            13 => update.overwrite_log([value, value + 1]),
+            14 => update.overwrite_rows(vec![Row { key: value % 4, value }]),
+            15 => update.overwrite_seen([value % 16]),
             _ => update.of_run(value).cost(value >> 8),
         };
     }
@@ -48,6 +51,32 @@ fn stored(update: &SimStateUpdate) -> Stored {
 }
 
 proptest! {
+    /// An overwrite forgets what was there before it, and what comes after it is folded as ever.
+    #[test]
+    fn an_overwrite_absorbs_what_was_before_it(before in prop::collection::vec(any::<u64>(), 0..6), after: u64) {
+        let overwrite = || SimState::update().overwrite_log([7]).overwrite_rows(Vec::new()).overwrite_seen([3]);
+        let mut from_many = folded(&before.iter().map(|seed| update(*seed)).collect::<Vec<_>>());
+        let mut from_none = SimState::default();
+        for state in [&mut from_many, &mut from_none] {
+            state.apply(overwrite());
+            prop_assert_eq!((&state.log, &state.rows, state.seen.len()), (&vec![7], &Vec::new(), 1));
+            state.apply(overwrite());
+            state.apply(update(after));
+        }
+        prop_assert_eq!((from_many.log, from_many.rows, from_many.seen), (from_none.log, from_none.rows, from_none.seen));
+    }
+
+    /// Overwriting and adding in one update is the same as one after the other.
+    #[test]
+    fn what_an_update_adds_comes_behind_what_it_overwrites(seeds in prop::collection::vec(any::<u64>(), 0..6), items: Vec<u64>) {
+        let start = folded(&seeds.iter().map(|seed| update(*seed)).collect::<Vec<_>>());
+        let (mut at_once, mut in_turn) = (start.clone(), start);
+        at_once.apply(SimState::update().extend_log(items.clone()).overwrite_log([1, 2]));
+        in_turn.apply(SimState::update().overwrite_log([1, 2]));
+        in_turn.apply(SimState::update().extend_log(items));
+        prop_assert_eq!(at_once.log, in_turn.log);
+    }
+
     #[test]
     fn an_update_survives_storage(seed: u64) {
         let update = update(seed);
@@ -100,7 +129,8 @@ proptest! {
     /// The channels whose order of writing does not matter.
     #[test]
     fn commutative_channels_commute(left: u64, right: u64) {
-        let (ab, ba) = (folded(&[update(left), update(right)]), folded(&[update(right), update(left)]));
+        let plain = |seed| SimStateUpdate { overwrite_seen: Write::Keep, ..update(seed) };
+        let (ab, ba) = (folded(&[plain(left), plain(right)]), folded(&[plain(right), plain(left)]));
         prop_assert_eq!((ab.sum, ab.high, ab.low, ab.cost), (ba.sum, ba.high, ba.low, ba.cost));
         prop_assert_eq!(ab.seen, ba.seen);
     }

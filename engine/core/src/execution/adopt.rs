@@ -213,7 +213,8 @@ impl<'a> Translation<'a> {
                 now.sort_unstable();
                 join.target == target && join.mode == mode && now == sources
             })?;
-            Some(JoinImage { join: same as u32, tokens: all(&image.tokens)?, owing: all(&image.owing)? })
+            let (tokens, owing) = (all(&image.tokens)?, all(&image.owing)?);
+            Some(JoinImage { join: same as u32, tokens, owing, until_ms: image.until_ms })
         };
         let found = found();
         if found.is_none() {

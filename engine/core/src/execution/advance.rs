@@ -13,7 +13,7 @@ use crate::cell::StateCell;
 use crate::failure::{Failure, NodeFailure};
 use crate::graph::{Decide, JoinMode, Plan, PlanNode, PlanVariant};
 use crate::ids::{EdgeIx, NodeIx};
-use crate::journal::{Branched, Critique, Crossing, JoinChange};
+use crate::journal::{Branched, Critique, Crossing, JoinChange, PausePoint};
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
 
@@ -28,6 +28,10 @@ pub(super) struct Advance {
     pub(super) crossings: Vec<Crossing>,
     pub(super) taken: Vec<EdgeIx>,
     pub(super) exhausted: Option<EdgeIx>,
+    /// Where somebody wants to look before the next superstep.
+    pub(super) held: Vec<PausePoint>,
+    /// When it is decided, in milliseconds since 1970.
+    pub(super) now_ms: u64,
     /// Tokens of this superstep, by join.
     came: Vec<(u32, NodeIx)>,
     /// Nodes that were fanned out to with nothing to do.
@@ -45,6 +49,7 @@ impl Advance {
         self.crossings.clear();
         self.taken.clear();
         self.exhausted = None;
+        self.held.clear();
     }
 }
 
@@ -102,6 +107,9 @@ pub(super) fn advance(
     let mut previous = None;
     for slot in slots {
         let node = &plan.nodes[slot.node.index()];
+        if matches!(slot.progress, Progress::Abandoned) {
+            continue;
+        }
         if let Progress::Handled(failure) = &slot.progress {
             step.take_error_edges(node, failure, slot.attempts);
             continue;
@@ -109,6 +117,9 @@ pub(super) fn advance(
         if let Progress::Finished { decision: Some(decision), .. } = &slot.progress {
             let variant = node.route.get(usize::from(decision.variant)).ok_or_else(|| unwired(&node.name))?;
             step.take_variant(variant, &decision.payloads);
+        }
+        if went_elsewhere(plan, slot) {
+            continue;
         }
         // Plain edges and branches lead on once for a node, however many activations of it there were.
         if previous != Some(slot.node) {
@@ -118,6 +129,12 @@ pub(super) fn advance(
     }
     step.pass(cell)?;
     step.finish(limits)
+}
+
+/// Whether an activation has left the edges and branches of its node aside.
+pub(super) fn went_elsewhere(plan: &Plan, slot: &Slot) -> bool {
+    plan.nodes[slot.node.index()].goto
+        && matches!(slot.progress, Progress::Finished { decision: Some(_), .. })
 }
 
 struct Step<'a> {
@@ -276,8 +293,8 @@ impl Step<'_> {
         }
         let mut next: Vec<NodeIx> = self.out.next.iter().map(|slot| slot.node).collect();
         next.dedup();
-        let Advance { came, joins, .. } = &mut *self.out;
-        for target in joins::decide(self.plan, &self.counters.joins, came, &next, joins) {
+        let Advance { came, joins, now_ms, .. } = &mut *self.out;
+        for target in joins::decide(self.plan, &self.counters.joins, came, &next, *now_ms, joins) {
             self.schedule(target, Payload::Unit);
         }
     }

@@ -12,7 +12,8 @@ use crate::journal;
 
 impl Execution {
     /// Folds, judges and advances; on an error the failure, and the cell may be half folded.
-    pub(super) fn try_commit(&mut self) -> Result<(), Failure> {
+    pub(super) fn try_commit(&mut self, now_ms: u64) -> Result<(), Failure> {
+        self.enough_came(now_ms)?;
         fold::check_conflicts(&self.plan, self.cell.as_ref(), &self.slots)?;
         let references = match self.options.journaling {
             Journaling::Each => Some(&mut self.writer.references),
@@ -25,6 +26,7 @@ impl Execution {
         self.half_folded = true;
         fold::fold(&self.plan, self.cell.as_mut(), references, &mut self.slots)?;
         self.advance.clear();
+        self.advance.now_ms = now_ms;
         let (gates, judged) = (&mut self.counters.gates, &mut self.advance.gates);
         gates::judge(&self.plan, gates, &self.slots, self.cell.as_mut(), judged)?;
         advance::advance(
@@ -35,6 +37,7 @@ impl Execution {
             self.cell.as_ref(),
             &mut self.advance,
         )?;
+        self.pauses.between(&self.slots, &self.advance.next, &mut self.advance.held);
         self.half_folded = false;
         Ok(())
     }
@@ -59,6 +62,7 @@ impl Execution {
         }
         let slot = &self.slots[index as usize];
         let posts = slot.extra().posts.as_slice();
+        let cached = self.cached == Some((index, attempt));
         let Progress::Finished { decision, .. } = &slot.progress else {
             return Ok(false);
         };
@@ -74,6 +78,7 @@ impl Execution {
                 commit,
                 failure: None,
                 posts,
+                cached,
             };
             match journal::encode(&writer::record(&self.plan, now_ms, body)) {
                 Ok(bytes) => {
@@ -94,6 +99,7 @@ impl Execution {
             commit: None,
             failure: failure.as_ref(),
             posts,
+            cached,
         };
         let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
         self.writer.push(EntryKind::Record, bytes);
@@ -102,7 +108,7 @@ impl Execution {
     }
 
     pub(super) fn commit_again(&mut self, now_ms: u64) -> Result<(), Refused> {
-        let mut failure = self.try_commit().err();
+        let mut failure = self.try_commit(now_ms).err();
         if self.journals() {
             let encode = |commit, failure| {
                 journal::encode(&writer::record(&self.plan, now_ms, HotBody::Committed { commit, failure }))
@@ -150,6 +156,8 @@ impl Execution {
         self.forget_nested();
         self.counters.apply(&self.advance.joins, &self.advance.crossings);
         self.exhausted = self.advance.exhausted;
+        self.held.clone_from(&self.advance.held);
+        self.back_offs.begin_superstep();
         std::mem::swap(&mut self.slots, &mut self.advance.next);
         self.advance.next.clear();
         self.unsettled = self.slots.len();
@@ -163,7 +171,8 @@ impl Execution {
 
     /// Runs what is ready, or stops.
     pub(super) fn go_on(&mut self, now_ms: u64) -> Result<(), Refused> {
-        if !self.draining && self.exhausted.is_none() {
+        self.time_joins();
+        if !self.draining && self.exhausted.is_none() && self.held.is_empty() {
             self.run_ready();
         }
         self.settle(now_ms)

@@ -94,26 +94,34 @@ impl References {
     }
 }
 
-/// Two writes to a replace-channel in one superstep are a mistake: the order of folding would decide which one wins.
+/// Two writes to a replace-channel in one superstep are a mistake, and so is a second write to a channel that one of
+/// them overwrites: the order of folding would decide what is lost.
 pub(super) fn check_conflicts(plan: &Plan, cell: &dyn StateCell, slots: &[Slot]) -> Result<(), Failure> {
     if slots.len() < 2 {
         return Ok(());
     }
     let channels = cell.schema().channels;
-    let mut writers: BTreeMap<usize, NodeIx> = BTreeMap::new();
+    let mut writers: BTreeMap<usize, (NodeIx, bool)> = BTreeMap::new();
+    let mut overwritten: Vec<usize> = Vec::new();
     let mut conflict = None;
     for slot in slots {
         let Progress::Finished { update, .. } = &slot.progress else { continue };
-        let noted = cell.written(update, &mut |channel| {
-            if channels[channel].reducer == Reducer::Replace
-                && let Some(first) = writers.insert(channel, slot.node)
-            {
-                conflict.get_or_insert((channel, first, slot.node));
-            }
+        overwritten.clear();
+        let noted = cell.overwritten(update, &mut |channel| overwritten.push(channel)).and_then(|()| {
+            cell.written(update, &mut |channel| {
+                let replaces =
+                    channels[channel].reducer == Reducer::Replace || overwritten.contains(&channel);
+                if let Some((first, replaced)) = writers.insert(channel, (slot.node, replaces))
+                    && (replaces || replaced)
+                {
+                    conflict.get_or_insert((channel, first, slot.node));
+                }
+            })
         });
         noted.map_err(|error| Failure::permanent(error.code(), error.to_string()))?;
     }
     let Some((channel, first, second)) = conflict else { return Ok(()) };
+    let grows = channels[channel].reducer != Reducer::Replace;
     let (state, channel) = (cell.schema().name, channels[channel].name);
     let (first, second) = (plan.node_name(first), plan.node_name(second));
     let who = if first == second {
@@ -121,6 +129,12 @@ pub(super) fn check_conflicts(plan: &Plan, cell: &dyn StateCell, slots: &[Slot])
     } else {
         format!("`{first}` and `{second}`")
     };
+    if grows {
+        let message = format!(
+            "{who} both wrote `{state}.{channel}` in one superstep, and one overwrote it; let one node do both, or put one after the other"
+        );
+        return Err(Failure::permanent("SW-X220", message));
+    }
     Err(Failure::permanent(
         "SW-X220",
         format!(

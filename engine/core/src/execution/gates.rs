@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 
-use super::advance::panic_text;
+use super::advance::{panic_text, went_elsewhere};
 use super::slot::{Progress, Slot};
 use crate::cell::{CellError, StateCell};
 use crate::failure::Failure;
@@ -103,8 +103,9 @@ pub(super) fn judge(
     out: &mut Vec<Judged>,
 ) -> Result<(), Failure> {
     let mut previous = None;
-    // Where every activation has failed, the error handler goes on and there is nothing to judge.
-    let finished = |slot: &&Slot| matches!(slot.progress, Progress::Finished { .. });
+    // Where every activation has failed or gone elsewhere, nothing passes the gate.
+    let finished =
+        |slot: &&Slot| matches!(slot.progress, Progress::Finished { .. }) && !went_elsewhere(plan, slot);
     for node in slots.iter().filter(finished).map(|slot| slot.node) {
         if previous.replace(node) == Some(node) {
             continue;

@@ -43,12 +43,14 @@ impl Execution {
             failure: Failure::permanent("SW-X224", panic_text(panic.as_ref())),
         })??;
         self.run = Some(run.clone());
-        (self.cancelled, self.drained) = (false, false);
+        (self.cancelled, self.drained, self.cut_short) = (false, false, false);
         self.commit_failure = None;
         self.counters = Counters::for_plan(&self.plan);
         self.advance.clear();
+        self.advance.now_ms = now_ms;
         advance::begin(&self.plan, &self.counters, &self.options.limits, &mut self.advance)
             .map_err(|failure| Refused::Input { failure })?;
+        self.pauses.between(&[], &self.advance.next, &mut self.advance.held);
         let superstep = self.superstep + 1;
         if self.journals() {
             let commit = HotCommit::new(superstep, &self.advance);
@@ -81,10 +83,15 @@ impl Execution {
         let failed = self.slots.iter().any(failed) || !self.nested_failures().is_empty();
         let keeps_failed = failed && !matches!(self.status(), Status::Stopped(Outcome::Failed(_)));
         let crashed = self.crashed(now_ms);
-        let record = || Body::Resumed { granted: granted.clone(), keeps_failed, crashed: crashed.clone() };
+        let waits = self.wait_anew(now_ms);
+        let record = || {
+            let (granted, crashed, waits) = (granted.clone(), crashed.clone(), waits.clone());
+            Body::Resumed { granted, keeps_failed, crashed, waits }
+        };
         // Before the record of this drive, so that recovery sees them in the order in which they came to be.
         self.expire(now_ms)?;
         self.write(now_ms, record)?;
+        self.counters.joins.apply(&waits);
         self.take_up(&granted, keeps_failed);
         self.count_crashes(&crashed);
         self.take_up_nested(now_ms, keeps_failed);
@@ -97,11 +104,13 @@ impl Execution {
         self.tell_crashes(crashed);
         self.take_posts_back();
         self.hand_out_posts(now_ms)?;
+        self.all_overdue(now_ms)?;
+        self.count_unsettled();
         if self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
             // The last commit failed and its cause may be mended in this build.
             self.commit_again(now_ms)
         } else {
-            self.wait_on(now_ms);
+            self.wait_on(now_ms)?;
             self.go_on(now_ms)
         }
     }
@@ -113,12 +122,16 @@ impl Execution {
                 *count = 1;
             }
         }
-        self.exhausted = None;
-        self.drained = false;
+        // A pause that lies behind a bound was not seen yet.
+        if self.exhausted.take().is_none() {
+            self.held.clear();
+        }
+        (self.drained, self.cut_short) = (false, false);
         self.commit_failure = None;
         for slot in &mut self.slots {
             match slot.progress {
-                Progress::Running => slot.progress = Progress::Ready,
+                // Who was abandoned for a commit that was not made is awaited again, if only for a moment.
+                Progress::Running | Progress::Abandoned => slot.progress = Progress::Ready,
                 // Somebody wants it tried again: with everything that its policy allows.
                 Progress::Failed(_) if !keeps_failed => {
                     slot.progress = Progress::Ready;
@@ -160,8 +173,9 @@ impl Execution {
         self.adopt_posts(index);
         self.leave_running(activation.index);
         let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
-        let committed = complete.then(|| self.try_commit());
+        let committed = complete.then(|| self.try_commit(now_ms));
         let written = self.write_finished(now_ms, activation.index, attempt, &stored, committed);
+        self.cached = None;
         if self.options.observe != Observe::Nothing {
             let update = (self.options.observe == Observe::Updates).then(|| Arc::from(stored.as_slice()));
             let node = self.slots[index].node;
@@ -187,7 +201,9 @@ impl Execution {
         let retry = self.retry(index, &failure, now_ms, draw);
         let handled = retry.is_none() && self.has_handler(index);
         let failure = if handled { self.with_unknown_effects(index, failure) } else { failure };
-        let record = || Body::Failed { index, attempt, failure: failure.clone(), retry, handled };
+        let stops = self.stops(index, retry.is_none() && !handled);
+        let cut_short = stops.is_some();
+        let record = || Body::Failed { index, attempt, failure: failure.clone(), retry, handled, stops };
         self.write(now_ms, record)?;
         let slot = &mut self.slots[index as usize];
         slot.fail(failure.clone(), retry, handled);
@@ -200,6 +216,9 @@ impl Execution {
         match retry_at_ms {
             Some(at_ms) => self.back_off(index, at_ms),
             None => self.leave_running(index),
+        }
+        if cut_short {
+            self.cut_short();
         }
         if handled && self.unsettled == 0 && self.slots.iter().all(Slot::is_finished) {
             return self.commit_again(now_ms);
@@ -217,7 +236,7 @@ impl Execution {
         if !self.is_running(activation, attempt) || questions.is_empty() {
             return Ok(());
         }
-        for Asking { name, question, expiry } in &questions {
+        for Asking { name, question, expiry, .. } in &questions {
             let default = expiry.as_ref().map_or(0, |(_, default)| default.len());
             if let Err(error) = self.fits(name.len() + question.len() + default) {
                 let message = format!("the question `{name}` cannot be stored: {error}");
@@ -226,19 +245,22 @@ impl Execution {
             }
         }
         let index = activation.index;
-        for Asking { name, question, expiry } in questions {
+        for Asking { name, question, expiry, ladder } in questions {
             let (after_ms, default) = expiry.unzip();
-            let asked = StoredInterrupt {
+            let mut asked = StoredInterrupt {
                 id: format!("{name}@{}", self.full_id(activation)),
                 name,
                 question: ByteBuf::from(question),
                 deadline_ms: after_ms.map(|after_ms| now_ms.saturating_add(after_ms)),
                 default: default.map(ByteBuf::from),
+                ladder,
             };
+            asked.deadline_ms = asked.deadline_from(now_ms).or(asked.deadline_ms);
             self.write(now_ms, || Body::Asked { index, attempt, interrupt: asked.clone() })?;
             self.slots[index as usize].ask(asked);
         }
         self.leave_running(index);
+        self.time_answers(index);
         self.tell_questions(index);
         self.settle(now_ms)
     }
@@ -252,7 +274,7 @@ impl Execution {
     }
 
     /// Questions whose time is over are answered by their defaults.
-    fn expire(&mut self, now_ms: u64) -> Result<(), Refused> {
+    pub(super) fn expire(&mut self, now_ms: u64) -> Result<(), Refused> {
         for place in 0..self.slots.len() {
             for (interrupt, value) in self.slots[place].expired(now_ms) {
                 let (id, default) = (interrupt.clone(), value.clone());

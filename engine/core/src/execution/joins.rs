@@ -21,6 +21,8 @@ struct Waiting {
     tokens: Vec<NodeIx>,
     /// Sources whose next token belongs to a round that is over.
     owing: Vec<NodeIx>,
+    /// Until when the tokens wait.
+    until_ms: Option<u64>,
 }
 
 impl Joins {
@@ -39,17 +41,33 @@ impl Joins {
         }
     }
 
+    /// When the time of the first of them is over.
+    pub(super) fn until_ms(&self) -> Option<u64> {
+        self.waiting.values().filter_map(|waiting| waiting.until_ms).min()
+    }
+
+    /// Those whose time is over, with the sources of their tokens.
+    pub(super) fn over(&self, now_ms: u64) -> impl Iterator<Item = (u32, &[NodeIx])> {
+        let over = move |waiting: &&Waiting| waiting.until_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        let all = self.waiting.iter().map(|(join, waiting)| (*join, waiting));
+        all.filter(move |(_, waiting)| over(waiting)).map(|(join, waiting)| (join, waiting.tokens.as_slice()))
+    }
+
     pub(super) fn images(&self) -> Vec<JoinImage> {
         let image = |(join, waiting): (&u32, &Waiting)| JoinImage {
             join: *join,
             tokens: waiting.tokens.clone(),
             owing: waiting.owing.clone(),
+            until_ms: waiting.until_ms,
         };
         self.waiting.iter().map(image).collect()
     }
 
     pub(super) fn from_images(images: Vec<JoinImage>) -> Self {
-        let waiting = |image: JoinImage| (image.join, Waiting { tokens: image.tokens, owing: image.owing });
+        let waiting = |image: JoinImage| {
+            let JoinImage { join, tokens, owing, until_ms } = image;
+            (join, Waiting { tokens, owing, until_ms })
+        };
         Self { waiting: images.into_iter().map(waiting).collect() }
     }
 }
@@ -58,10 +76,12 @@ impl Waiting {
     fn apply(&mut self, event: &JoinEvent) {
         match event {
             JoinEvent::Came(source) => self.tokens.push(*source),
+            JoinEvent::Until(at_ms) => self.until_ms = Some(*at_ms),
             JoinEvent::Late(source) | JoinEvent::Released(source) => take_first(&mut self.owing, *source),
             JoinEvent::Ran { used, owing } => {
                 used.iter().for_each(|source| take_first(&mut self.tokens, *source));
                 self.owing.extend(owing);
+                self.until_ms = None;
             }
         }
     }
@@ -80,6 +100,7 @@ pub(super) fn decide(
     joins: &Joins,
     came: &[(u32, NodeIx)],
     next: &[NodeIx],
+    now_ms: u64,
     changes: &mut Vec<JoinChange>,
 ) -> Vec<NodeIx> {
     let mut present = joins.clone();
@@ -107,9 +128,16 @@ pub(super) fn decide(
         };
         let released = waiting.owing.iter().filter(|source| !place_of(join, **source).is_some_and(can_come));
         changes.extend(released.map(|source| event(JoinEvent::Released(*source))));
-        if let Some(ran) = round(join, &waiting.tokens, can_come) {
-            changes.push(event(ran));
+        let over = waiting.until_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        let ran = round(join, &waiting.tokens, over, can_come);
+        let left = waiting.tokens.len() - ran.as_ref().map_or(0, |(used, _)| used.len());
+        let begins = left > 0 && (ran.is_some() || waiting.until_ms.is_none());
+        if let Some((used, owing)) = ran {
+            changes.push(event(JoinEvent::Ran { used, owing }));
             run.push(join.target);
+        }
+        if let Some(timeout) = join.timeout.filter(|_| begins) {
+            changes.push(event(JoinEvent::Until(now_ms.saturating_add(timeout.within_ms))));
         }
     }
     run
@@ -119,14 +147,19 @@ fn place_of(join: &PlanJoin, source: NodeIx) -> Option<usize> {
     join.sources.iter().position(|known| *known == source)
 }
 
-/// Whether a join runs now, and with which tokens.
-fn round(join: &PlanJoin, tokens: &[NodeIx], can_come: impl Fn(usize) -> bool) -> Option<JoinEvent> {
+/// Whether a join runs now, with which tokens, and which sources owe it theirs.
+fn round(
+    join: &PlanJoin,
+    tokens: &[NodeIx],
+    over: bool,
+    can_come: impl Fn(usize) -> bool,
+) -> Option<(Vec<NodeIx>, Vec<NodeIx>)> {
     if tokens.is_empty() {
         return None;
     }
     if join.mode == JoinMode::Quiet {
         // However many paths led here, they are one round.
-        return (!can_come(0)).then(|| JoinEvent::Ran { used: tokens.to_vec(), owing: Vec::new() });
+        return (!can_come(0)).then(|| (tokens.to_vec(), Vec::new()));
     }
     let (mut used, mut expected) = (Vec::new(), Vec::new());
     for (place, source) in join.sources.iter().enumerate() {
@@ -140,5 +173,5 @@ fn round(join: &PlanJoin, tokens: &[NodeIx], can_come: impl Fn(usize) -> bool) -
         JoinMode::Quorum(needed) => used.len() >= needed as usize,
         _ => false,
     };
-    (enough || expected.is_empty()).then_some(JoinEvent::Ran { used, owing: expected })
+    (enough || over || expected.is_empty()).then_some((used, expected))
 }

@@ -16,10 +16,12 @@
 //!
 //! Entries to persist are handed out at once; everything that depends on them waits until they are durable.
 
+mod abandon;
 mod adopt;
 mod advance;
 mod commit;
 mod crashes;
+mod fail_fast;
 mod fold;
 mod fork;
 mod gates;
@@ -28,7 +30,9 @@ mod joins;
 mod lanes;
 mod nested;
 mod outbox;
+mod overdue;
 mod past;
+mod pauses;
 mod recover;
 mod replay;
 mod retry;
@@ -58,6 +62,7 @@ use self::fold::References;
 use self::lanes::Lanes;
 use self::nested::{Inner, Polled};
 use self::outbox::Pending;
+use self::pauses::Pauses;
 use self::retry::BackOffs;
 use self::slot::{Progress, Slot};
 use self::values::Values;
@@ -66,7 +71,7 @@ use crate::cell::{Snapshot, StateCell, UpdateValue};
 use crate::failure::Failure;
 use crate::graph::Plan;
 use crate::ids::{ActivationId, RunId, Seq};
-use crate::journal::{self, Body, FrameError, Origin, StoredPost};
+use crate::journal::{self, Body, FrameError, Origin, PausePoint, StoredPost};
 use crate::route::{Decision, Payloads};
 
 /// One thread of one graph.
@@ -86,7 +91,14 @@ pub struct Execution {
     commit_failure: Option<Failure>,
     /// Whether the failed commit had begun to fold, so that the cell's value means nothing.
     half_folded: bool,
+    /// The activation, and its attempt, whose end is no work but an earlier result.
+    cached: Option<(u32, u32)>,
     exhausted: Option<crate::ids::EdgeIx>,
+    /// Where this execution pauses, and where it has.
+    pauses: Pauses,
+    held: Vec<PausePoint>,
+    /// Whether the drive ended with a failure before the others had ended.
+    cut_short: bool,
     outbox: Vec<Pending>,
     /// Where the thread comes from, if it is a fork.
     origin: Option<Origin>,
@@ -117,6 +129,7 @@ pub struct Execution {
 enum Gated {
     Run(u32),
     SetTimer(u64),
+    Abandon(ActivationId),
     Emit(Notice),
     Kept(Box<StepKept>),
     Deliver(Arc<StoredPost>),
@@ -143,6 +156,7 @@ impl Execution {
         let lanes = Lanes::new(&plan);
         let inner = Inner::new(&plan);
         let values = Values::new(options.limits.value_bytes);
+        let pauses = Pauses::of(&plan);
         Self {
             plan,
             cell,
@@ -156,7 +170,11 @@ impl Execution {
             advance: Advance::default(),
             commit_failure: None,
             half_folded: false,
+            cached: None,
             exhausted: None,
+            pauses,
+            held: Vec::new(),
+            cut_short: false,
             outbox: Vec::new(),
             origin: None,
             cancelled: false,
@@ -240,6 +258,11 @@ impl Execution {
             }
             Event::Stepped { activation, attempt, step } => self.stepped(now_ms, activation, attempt, step),
             Event::Posted { activation, attempt, items } => self.posted(now_ms, activation, attempt, items),
+            Event::Cached { activation, attempt } => {
+                let running = self.is_running(activation, attempt);
+                self.cached = running.then_some((activation.index, attempt));
+                Ok(())
+            }
             Event::Delivered { id, delivered } => self.delivered(now_ms, &id, delivered),
             Event::Deliver => self.deliver(now_ms),
             Event::Settled { effect, value } => self.settled(now_ms, &effect, value),
@@ -248,10 +271,7 @@ impl Execution {
                 self.writer.acked = self.writer.acked.max(seq);
                 self.acknowledge()
             }
-            Event::TimerFired => {
-                self.timer_fired(now_ms);
-                self.wake_nested(now_ms)
-            }
+            Event::TimerFired => self.timer_fired(now_ms).and_then(|()| self.wake_nested(now_ms)),
             Event::Nested { within, event } => self.pass_on(now_ms, within, *event),
             Event::Drain => self.drain(now_ms),
             Event::Cancel => self.cancel(now_ms),
@@ -281,6 +301,7 @@ impl Execution {
     fn open_gate(&self, gated: Gated) -> Action {
         match gated {
             Gated::SetTimer(at_ms) => Action::SetTimer { at_ms: self.earliest(at_ms) },
+            Gated::Abandon(activation) => Action::Abandon(activation),
             Gated::Emit(notice) => Action::Emit(notice),
             Gated::Deliver(post) => Action::Deliver(post),
             Gated::Kept(kept) => Action::StepKept(kept),

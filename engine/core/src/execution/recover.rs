@@ -318,6 +318,8 @@ impl Execution {
         self.cancelled = body.cancelled;
         self.drained = body.drained;
         self.exhausted = body.exhausted;
+        self.held = body.held;
+        self.cut_short = body.cut_short;
         self.commit_failure = body.failure;
         let crossed = body.crossings.iter().map(|crossing| u64::from(crossing.count) << 32);
         countable(seq, crossed.max().unwrap_or(0))?;
@@ -398,6 +400,7 @@ impl Execution {
         let mut posts = image.posts;
         let progress = match image.state {
             SlotState::Ready => Progress::Ready,
+            SlotState::Abandoned => Progress::Abandoned,
             SlotState::Failed(failure) => Progress::Failed(Box::new(failure)),
             SlotState::Handled(failure) => Progress::Handled(Box::new(failure)),
             SlotState::BackingOff { failure, at_ms } => {

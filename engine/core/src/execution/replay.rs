@@ -13,10 +13,9 @@ use crate::route::{Decision, Payloads};
 
 impl Execution {
     pub(super) fn replay(&mut self, seq: Seq, body: Body) -> Result<(), RecoverError> {
-        let inconsistent = |what: &str| RecoverError::Inconsistent { seq, what: what.to_owned() };
         match body {
             Body::Opened(opened) => self.replay_opened(seq, *opened),
-            Body::Finished { index, attempt, update, route, commit, failure, posts } => {
+            Body::Finished { index, attempt, update, route, commit, failure, posts, .. } => {
                 let node = self.slot_mut(seq, index)?.node;
                 let decision = route.map(|route| self.decision(seq, node, route)).transpose()?;
                 let slot = self.slot_mut(seq, index)?;
@@ -30,12 +29,14 @@ impl Execution {
                 self.adopt_posts(index as usize);
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Failed { index, attempt, failure, retry, handled } => {
+            Body::Failed { index, attempt, failure, retry, handled, stops } => {
+                self.replay_stops(seq, stops.as_deref())?;
                 let slot = self.slot_mut(seq, index)?;
                 countable(seq, u64::from(attempt) << 32)?;
                 countable(seq, retry.map_or(0, |retry| retry.at_ms))?;
                 slot.attempts = attempt;
                 slot.fail(failure, retry, handled);
+                self.driven = true;
                 if handled {
                     self.adopt_posts(index as usize);
                 }
@@ -48,17 +49,7 @@ impl Execution {
                 slot.ask(interrupt);
                 Ok(())
             }
-            Body::Answered { interrupt, value } => {
-                self.note_end();
-                let waits = |slot: &&mut Slot| slot.progress.waits_for(&interrupt);
-                let slot = self
-                    .slots
-                    .iter_mut()
-                    .find(waits)
-                    .ok_or_else(|| inconsistent("nobody asked what it answers"))?;
-                slot.answer(&interrupt, value);
-                Ok(())
-            }
+            Body::Answered { interrupt, value } => self.replay_answered(seq, &interrupt, value),
             Body::AnswerRejected { attempt, interrupt, reason } => {
                 self.replay_rejected(seq, attempt, &interrupt, &reason)
             }
@@ -74,8 +65,13 @@ impl Execution {
             Body::Committed { commit, failure } => {
                 self.replay_commit(seq, commit.map(|commit| *commit), failure)
             }
-            Body::Resumed { granted, keeps_failed, crashed } => {
+            Body::Abandoned { indexes } => self.replay_abandoned(seq, &indexes),
+            Body::Resumed { granted, keeps_failed, crashed, waits } => {
+                self.counters.joins.apply(&waits);
                 self.replay_resumed(seq, &granted, keeps_failed, &crashed)
+            }
+            Body::Escalated { interrupt, deadline_ms, .. } => {
+                self.replay_escalated(seq, &interrupt, deadline_ms)
             }
             Body::Cancelled => {
                 self.cancelled = true;
@@ -89,6 +85,22 @@ impl Execution {
                 Ok(())
             }
         }
+    }
+
+    fn replay_answered(
+        &mut self,
+        seq: Seq,
+        interrupt: &str,
+        value: serde_bytes::ByteBuf,
+    ) -> Result<(), RecoverError> {
+        self.note_end();
+        let waits = |slot: &&mut Slot| slot.progress.waits_for(interrupt);
+        let slot = self.slots.iter_mut().find(waits).ok_or_else(|| RecoverError::Inconsistent {
+            seq,
+            what: "nobody asked what it answers".to_owned(),
+        })?;
+        slot.answer(interrupt, value);
+        Ok(())
     }
 
     fn replay_resumed(
@@ -151,6 +163,9 @@ impl Execution {
         commit: Option<Commit>,
         failure: Option<Failure>,
     ) -> Result<(), RecoverError> {
+        // What ends an activation or a superstep comes from a drive at work, also where an answer came in the middle of
+        // one that had nothing left but deliveries.
+        self.driven = true;
         self.commit_failure = failure;
         let Some(commit) = commit else { return Ok(()) };
         let references = Some(&mut self.writer.references);
@@ -171,6 +186,7 @@ impl Execution {
         self.superstep = commit.superstep;
         self.counters.apply(&commit.joins, &commit.crossings);
         self.exhausted = commit.exhausted;
+        self.held = commit.held;
         self.slots.clear();
         for planned in commit.next {
             self.known_node(seq, planned.node)?;

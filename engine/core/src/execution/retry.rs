@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::slot::Progress;
+use super::slot::{Progress, Slot};
+use super::types::Refused;
 use super::{Execution, Gated};
 use crate::failure::Failure;
 use crate::policy::Retry;
@@ -16,6 +17,11 @@ pub(super) struct BackOffs {
 }
 
 impl BackOffs {
+    /// Nothing of the superstep before waits any more.
+    pub(super) fn begin_superstep(&mut self) {
+        self.waiting.clear();
+    }
+
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.timer = None;
@@ -44,6 +50,9 @@ impl BackOffs {
     }
 }
 
+/// In place of an activation: joins wait.
+const JOINS: u32 = u32::MAX;
+
 impl Execution {
     /// What the policy of its node says about a failure.
     pub(super) fn retry(&self, index: u32, failure: &Failure, now_ms: u64, draw: u32) -> Option<Retry> {
@@ -64,32 +73,69 @@ impl Execution {
     }
 
     /// A drive begins: what backed off before goes on waiting for the rest of its time.
-    pub(super) fn wait_on(&mut self, now_ms: u64) {
+    pub(super) fn wait_on(&mut self, now_ms: u64) -> Result<(), Refused> {
         self.back_offs.clear();
         for (place, slot) in self.slots.iter().enumerate() {
-            if let Progress::BackingOff(wait) = &slot.progress {
-                self.back_offs.waiting.insert((wait.at_ms, place as u32));
-            }
+            let at_ms = match &slot.progress {
+                Progress::BackingOff(wait) => Some(wait.at_ms),
+                _ => slot.deadline_ms(),
+            };
+            self.back_offs.waiting.extend(at_ms.map(|at_ms| (at_ms, place as u32)));
         }
-        self.wake(now_ms);
+        self.wake(now_ms).map(drop)
     }
 
-    pub(super) fn timer_fired(&mut self, now_ms: u64) {
+    /// Joins wait for a limited time.
+    pub(super) fn time_joins(&mut self) {
+        if let Some(at_ms) = self.counters.joins.until_ms().filter(|_| self.driving) {
+            self.back_offs.waiting.insert((at_ms, JOINS));
+            self.set_timer();
+        }
+    }
+
+    /// An activation waits for answers, and while others run its questions have their time.
+    pub(super) fn time_answers(&mut self, index: u32) {
+        if let Some(at_ms) = self.slots[index as usize].deadline_ms() {
+            self.back_offs.waiting.insert((at_ms, index));
+            self.set_timer();
+        }
+    }
+
+    pub(super) fn timer_fired(&mut self, now_ms: u64) -> Result<(), Refused> {
         // The driver has no timer any more: if it fired too early, it is to be set again.
         self.back_offs.timer = None;
-        if self.driving && !self.draining && self.wake(now_ms) {
-            self.run_ready();
+        if !self.driving || self.draining || !self.wake(now_ms)? {
+            return Ok(());
         }
+        if self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
+            return self.commit_again(now_ms);
+        }
+        self.run_ready();
+        self.settle(now_ms)
     }
 
     /// Makes those ready whose time has come, and says whether there were any.
-    fn wake(&mut self, now_ms: u64) -> bool {
+    fn wake(&mut self, now_ms: u64) -> Result<bool, Refused> {
         let due = self.back_offs.due(now_ms);
+        let mut asked = false;
         for place in &due {
-            self.slots[*place as usize].wake();
+            // The time of joins is looked at whenever something ends, and so after this.
+            let Some(slot) = self.slots.get_mut(*place as usize) else { continue };
+            match &slot.progress {
+                Progress::BackingOff(wait) if wait.at_ms <= now_ms => slot.wake(),
+                Progress::Waiting(_) => {
+                    asked = true;
+                    self.overdue(now_ms, *place)?;
+                    self.time_answers(*place);
+                }
+                _ => {}
+            }
+        }
+        if asked {
+            self.expire(now_ms)?;
         }
         self.set_timer();
-        !due.is_empty()
+        Ok(!due.is_empty())
     }
 
     fn set_timer(&mut self) {

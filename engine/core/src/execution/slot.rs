@@ -31,6 +31,8 @@ pub(super) enum Progress {
     Handled(Box<Failure>),
     /// The last attempt failed, and the next one has its time.
     BackingOff(Box<BackOff>),
+    /// Nobody awaits it any more: the time of the join that it leads to is over.
+    Abandoned,
     /// Waits for answers to these questions.
     Waiting(Vec<Question>),
     /// The execution inside it has stopped and says why.
@@ -147,7 +149,7 @@ impl Slot {
 
     /// Whether it is over, well or handled.
     pub(super) fn is_finished(&self) -> bool {
-        matches!(self.progress, Progress::Finished { .. } | Progress::Handled(_))
+        matches!(self.progress, Progress::Finished { .. } | Progress::Handled(_) | Progress::Abandoned)
     }
 
     /// Whether the driver's report is about the execution that runs now.
@@ -161,8 +163,9 @@ impl Slot {
 
     /// Its wait is over.
     pub(super) fn wake(&mut self) {
-        if let Progress::BackingOff(wait) = std::mem::replace(&mut self.progress, Progress::Ready) {
-            self.extra_mut().waited = Some(wait);
+        match std::mem::replace(&mut self.progress, Progress::Ready) {
+            Progress::BackingOff(wait) => self.extra_mut().waited = Some(wait),
+            other => self.progress = other,
         }
     }
 
@@ -198,6 +201,8 @@ impl Slot {
             question: asked.question.to_vec(),
             rejected: rejected.clone(),
             deadline_ms: asked.deadline_ms,
+            to: asked.ladder.as_ref().and_then(|ladder| ladder.to.clone()),
+            level: asked.ladder.as_ref().map_or(0, |ladder| ladder.level),
         })
     }
 
@@ -220,7 +225,7 @@ impl Slot {
         let Progress::Waiting(open) = &self.progress else { return Vec::new() };
         let expired = |question: &Question| {
             let over = question.asked.deadline_ms.is_some_and(|deadline| deadline <= now_ms);
-            let default = question.asked.default.clone().filter(|_| over)?;
+            let default = question.asked.default.clone().filter(|_| over && !question.asked.climbs())?;
             Some((question.asked.id.clone(), default))
         };
         open.iter().filter_map(expired).collect()
@@ -256,6 +261,9 @@ impl Slot {
         let (mut asked, _) = answers.remove(place);
         // An answer that nobody gave is not tried a second time.
         (asked.deadline_ms, asked.default) = (None, None);
+        if let Some(ladder) = &mut asked.ladder {
+            (ladder.next, ladder.last_ms, ladder.fails) = (Vec::new(), None, false);
+        }
         let id = asked.id.clone();
         self.end_wait();
         self.progress = Progress::waiting(asked, Some(reason.to_owned()));

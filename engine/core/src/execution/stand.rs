@@ -23,13 +23,17 @@ impl Execution {
         if let Some(edge) = self.exhausted {
             return Status::Stopped(Outcome::Exhausted(edge));
         }
+        if !self.held.is_empty() {
+            return Status::Stopped(Outcome::PausedAt(self.held.clone()));
+        }
         if let Some(failure) = &self.commit_failure {
             return Status::Stopped(Outcome::Failed(vec![(None, failure.clone())]));
         }
         if self.drained {
             return Status::Stopped(Outcome::Drained);
         }
-        if self.unsettled > 0 || self.slots.iter().all(Slot::is_finished) {
+        let others_run = self.unsettled > 0 && !self.cut_short;
+        if others_run || self.slots.iter().all(Slot::is_finished) {
             return Status::Open;
         }
         let failures: Vec<_> = self
@@ -41,11 +45,12 @@ impl Execution {
             })
             .chain(self.nested_failures())
             .collect();
-        if failures.is_empty() {
-            Status::Stopped(Outcome::Paused(self.interrupts()))
-        } else {
-            Status::Stopped(Outcome::Failed(failures))
+        if !failures.is_empty() {
+            return Status::Stopped(Outcome::Failed(failures));
         }
+        let (asked, held) = (self.interrupts(), self.nested_pauses());
+        let looks = asked.is_empty() && !held.is_empty();
+        Status::Stopped(if looks { Outcome::PausedAt(held) } else { Outcome::Paused(asked) })
     }
 
     /// The open questions.
@@ -102,6 +107,9 @@ impl Execution {
     pub(super) fn settle(&mut self, now_ms: u64) -> Result<(), Refused> {
         if !self.errand {
             self.run_held();
+        }
+        if self.driving && !self.errand && self.abandon(now_ms)? {
+            return self.commit_again(now_ms);
         }
         if !self.driving || self.running > 0 || self.delivers() {
             return Ok(());
@@ -203,6 +211,8 @@ impl Execution {
             cancelled: self.cancelled,
             drained: self.drained,
             exhausted: self.exhausted,
+            held: self.held.clone(),
+            cut_short: self.cut_short,
             failure: self.commit_failure.clone(),
             slots: self.slots.iter().map(image).collect::<Result<_, Refused>>()?,
             joins: self.counters.joins.images(),
@@ -231,6 +241,7 @@ impl Execution {
             Progress::Failed(failure) => SlotState::Failed(failure.as_ref().clone()),
             Progress::Handled(failure) => SlotState::Handled(failure.as_ref().clone()),
             Progress::BackingOff(wait) => back_off(wait),
+            Progress::Abandoned => SlotState::Abandoned,
             Progress::Waiting(open) => waiting_image(open),
             Progress::Finished { seq, .. } if *seq > 0 && !whole && !self.rewriting => {
                 SlotState::Finished { seq: *seq, update: None, route: None }

@@ -52,6 +52,11 @@ impl Steps {
         }
     }
 
+    /// Whether an effect began and was not seen to end.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.0.iter().any(Kept::is_unknown)
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
@@ -153,7 +158,8 @@ impl Execution {
             }
         }
         self.gate(Gated::Kept(Box::new(StepKept { activation, attempt, name, refused })));
-        Ok(())
+        // An effect that has ended may be all that its activation was waited for.
+        self.settle(now_ms)
     }
 
     fn step_fits(&self, index: u32, step: &StoredStep) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::cell::{CellError, Snapshot, UpdateValue};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
-use crate::journal::{Critique, FrameError, GateRound, StoredPost, StoredStep};
+use crate::journal::{Critique, FrameError, GateRound, Ladder, PausePoint, StoredPost, StoredStep};
 use crate::payload::Payload;
 use crate::route::Decision;
 
@@ -88,6 +88,13 @@ pub enum Event {
         /// The items.
         items: Vec<(String, Vec<u8>)>,
     },
+    /// A running activation ends with an earlier result of its node, which was found by its key; reported before its end.
+    Cached {
+        /// The activation.
+        activation: ActivationId,
+        /// The attempt that the driver was told to run.
+        attempt: u32,
+    },
     /// An attempt to deliver an item of the outbox ended.
     Delivered {
         /// The item's id.
@@ -138,6 +145,8 @@ pub enum Action {
     },
     /// Deliver an item of the outbox; report [`Event::Delivered`].
     Deliver(Arc<StoredPost>),
+    /// Drop an activation that runs: nobody awaits it any more.
+    Abandon(ActivationId),
     /// Let a node go on that waits for a step to be kept.
     StepKept(Box<StepKept>),
     /// Tell whoever watches.
@@ -215,6 +224,8 @@ pub struct Asking {
     pub question: Vec<u8>,
     /// After how many milliseconds it is answered by this, MessagePack, when the thread is taken up.
     pub expiry: Option<(u64, Vec<u8>)>,
+    /// To whom it is posed, and to whom next.
+    pub ladder: Option<Box<Ladder>>,
 }
 
 /// An answer to a question of this activation.
@@ -254,8 +265,13 @@ pub struct Interrupt {
     pub question: Vec<u8>,
     /// Why the last answer did not fit, if there was one.
     pub rejected: Option<String>,
-    /// From when on, in milliseconds since 1970, its default answer counts and no other.
+    /// From when on, in milliseconds since 1970, it is posed to the next one, or else its default answer counts and no
+    /// other.
     pub deadline_ms: Option<u64>,
+    /// To whom it is posed, if the node says so.
+    pub to: Option<String>,
+    /// How often it was escalated.
+    pub level: u32,
 }
 
 /// Progress, for whoever watches. Everything in it is durable by the time it is emitted, but for starts.
@@ -330,6 +346,8 @@ pub enum Outcome {
     Finished,
     /// Questions wait for answers.
     Paused(Vec<Interrupt>),
+    /// The run has come to places at which somebody wants to look. Resuming goes on.
+    PausedAt(Vec<PausePoint>),
     /// Nodes failed, or a superstep could not be committed (then without a node). Resuming tries again, with all the
     /// attempts that the policy allows.
     Failed(Vec<(Option<NodeIx>, Failure)>),

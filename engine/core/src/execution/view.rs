@@ -39,6 +39,10 @@ pub struct StepView {
     pub handled: bool,
     /// The question, if it asked one.
     pub asked: Option<String>,
+    /// Whether it did not run: an earlier result of its node was found by its key.
+    pub cached: bool,
+    /// Whether it went elsewhere, and left the edges and branches of its node aside.
+    pub goto: bool,
     /// The variants that were taken after it: of its route and of its branches.
     pub variants: Vec<String>,
 }
@@ -82,18 +86,22 @@ impl ThreadView {
                     view.inputs.push((run.clone(), opened.input.into_vec()));
                     superstep.enter(&opened.commit, at_ms);
                 }
-                Body::Finished { index, attempt, update, route, commit, .. } => {
+                Body::Finished { index, attempt, update, route, commit, cached, .. } => {
                     let mut step = superstep.step(&past, entry.seq, &run, at_ms, index, attempt);
                     step.update = update.into_vec();
+                    step.cached = cached;
                     let written = superstep.written(index);
-                    step.variants.extend(route.and_then(|route| past.label(written, None, route.variant)));
+                    if let Some(label) = route.and_then(|route| past.label(written, None, route.variant)) {
+                        step.variants.push(label);
+                        step.goto = plan.nodes.get(step.node.index()).is_some_and(|node| node.goto);
+                    }
                     view.steps.push(step);
                     if let Some(commit) = commit {
                         view.note_branches(&past, superstep.number, &commit.branches);
                         superstep.enter(&commit, at_ms);
                     }
                 }
-                Body::Failed { index, attempt, failure, retry, handled } => {
+                Body::Failed { index, attempt, failure, retry, handled, .. } => {
                     let step = superstep.step(&past, entry.seq, &run, at_ms, index, attempt);
                     let retry_at_ms = retry.map(|retry| retry.at_ms);
                     view.steps.push(StepView { failure: Some(failure), retry_at_ms, handled, ..step });
@@ -124,7 +132,9 @@ impl ThreadView {
                 continue;
             };
             let (_, name) = past.node(branched.node);
-            let same = |step: &&mut StepView| step.activation.superstep == superstep && step.name == name;
+            let same = |step: &&mut StepView| {
+                step.activation.superstep == superstep && step.name == name && !step.goto
+            };
             if let Some(step) = self.steps.iter_mut().rev().find(same) {
                 step.variants.push(label);
             }
@@ -139,7 +149,9 @@ impl ThreadView {
             remarks: Vec::new(),
         };
         let mut seen = std::collections::HashSet::new();
-        let wanted = |step: &&StepView| run.is_none_or(|run| *run == step.run);
+        // A damaged record may name a node that the graph does not have.
+        let known = |step: &&StepView| step.node.index() < plan.nodes.len();
+        let wanted = |step: &&StepView| known(step) && run.is_none_or(|run| *run == step.run);
         let finished = |step: &&StepView| step.failure.is_none() && step.asked.is_none();
         let is_there = |step: &&StepView| step.node.index() < plan.nodes.len();
         let shown = || self.steps.iter().filter(wanted).filter(is_there);
@@ -149,15 +161,14 @@ impl ThreadView {
                 take(&mut overlay, &plan.start);
             }
             let node = &plan.nodes[step.node.index()];
-            if seen.insert((step.activation.superstep, step.node)) {
+            if !step.goto && seen.insert((step.activation.superstep, step.node)) {
                 take(&mut overlay, &node.direct);
             }
-            let branched = node.branches.iter().flat_map(|branch| &branch.variants);
-            for variant in node
-                .route
-                .iter()
-                .chain(branched)
-                .filter(|v| step.variants.iter().any(|label| label == v.label))
+            let route = if node.goto && !step.goto { &[] } else { node.route.as_slice() };
+            let branches = if step.goto { &[] } else { node.branches.as_slice() };
+            let branched = branches.iter().flat_map(|branch| &branch.variants);
+            for variant in
+                route.iter().chain(branched).filter(|v| step.variants.iter().any(|label| label == v.label))
             {
                 take(&mut overlay, &variant.edges);
             }
@@ -222,6 +233,8 @@ impl Superstep {
             retry_at_ms: None,
             handled: false,
             asked: None,
+            cached: false,
+            goto: false,
             variants: Vec::new(),
         }
     }

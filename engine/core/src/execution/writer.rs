@@ -16,8 +16,8 @@ use crate::failure::Failure;
 use crate::graph::Plan;
 use crate::ids::{EdgeIx, NodeIx, Seq};
 use crate::journal::{
-    self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, Record,
-    StoredPost,
+    self, Body, Branched, ChosenRoute, Critique, Crossing, FrameError, JoinChange, NodeTable, PausePoint,
+    Record, StoredPost,
 };
 use crate::payload::Payload;
 use crate::route::{Decision, Payloads};
@@ -113,6 +113,8 @@ pub(super) enum HotBody<'a> {
         failure: Option<&'a Failure>,
         #[serde(rename = "o", skip_serializing_if = "<[StoredPost]>::is_empty")]
         posts: &'a [StoredPost],
+        #[serde(rename = "k", skip_serializing_if = "std::ops::Not::not")]
+        cached: bool,
     },
     #[serde(rename = "c")]
     Committed {
@@ -155,6 +157,8 @@ pub(super) struct HotCommit<'a> {
     crossings: &'a [Crossing],
     #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
     exhausted: Option<EdgeIx>,
+    #[serde(rename = "p", skip_serializing_if = "<[PausePoint]>::is_empty")]
+    held: &'a [PausePoint],
 }
 
 impl<'a> HotCommit<'a> {
@@ -167,6 +171,7 @@ impl<'a> HotCommit<'a> {
             gates: &advance.gates,
             crossings: &advance.crossings,
             exhausted: advance.exhausted,
+            held: &advance.held,
         }
     }
 }

@@ -88,6 +88,9 @@ fn wiring(topology: &Topology, plan: &Plan, problems: &mut Vec<Problem>) {
             problems.push(Problem::Unwired { node: node.name.to_string(), variants });
         }
     }
+    for node in plan.nodes.iter().filter(|n| n.goto && n.direct.is_empty() && n.branches.is_empty()) {
+        problems.push(Problem::NoEdgesBeside { node: node.name.to_string() });
+    }
     for node in &topology.nodes {
         if let Some(why) = node.policy.mistake() {
             problems.push(Problem::BadPolicy { node: node.name.to_string(), why });
@@ -189,8 +192,11 @@ fn certainly_parallel(plan: &Plan) -> Vec<BTreeSet<NodeIx>> {
     let mut groups = vec![targets(&plan.start)];
     for node in &plan.nodes {
         let always = targets(&node.direct);
-        let routes = node.route.iter().chain(node.branches.iter().flat_map(|branch| &branch.variants));
-        groups.extend(routes.map(|variant| &targets(&variant.edges) | &always));
+        let none = BTreeSet::new();
+        let beside = if node.goto { &none } else { &always };
+        groups.extend(node.route.iter().map(|variant| &targets(&variant.edges) | beside));
+        let branched = node.branches.iter().flat_map(|branch| &branch.variants);
+        groups.extend(branched.map(|variant| &targets(&variant.edges) | &always));
         groups.push(always);
     }
     groups.retain(|group| group.len() > 1);

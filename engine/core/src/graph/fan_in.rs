@@ -5,7 +5,8 @@
 //! one variant) and each edge lies behind another part of that split. A join, and a node declared `any`, brings the
 //! parts together again: what lies behind it is one path. The activations of a fan-out come together by themselves,
 //! since plain edges out of one superstep are one activation of their target; but each of them may choose another
-//! variant of its route, so for them variants are no alternatives.
+//! variant of its route, so for them variants are no alternatives. A node that may leave its edges aside either does, or
+//! takes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,11 +21,14 @@ struct Part {
     edge: EdgeIx,
     /// The branch or route and its variant; two variants of one choice exclude each other.
     choice: Option<(usize, usize)>,
+    /// Whether it is taken in place of the others, if the node can do either.
+    aside: Option<bool>,
 }
 
 impl Part {
     fn excludes(&self, other: &Part) -> bool {
-        matches!((self.choice, other.choice), (Some((a, x)), Some((b, y))) if a == b && x != y)
+        let chosen = matches!((self.choice, other.choice), (Some((a, x)), Some((b, y))) if a == b && x != y);
+        chosen || matches!((self.aside, other.aside), (Some(one), Some(other)) if one != other)
     }
 }
 
@@ -99,14 +103,14 @@ fn meeting(parts: &[Part], reached: &[BTreeSet<EdgeIx>], edges: &[EdgeIx]) -> BT
 /// The splits of the graph: lists of parts of which at least two can be taken together.
 fn splits(plan: &Plan) -> Vec<Vec<Part>> {
     let fanned = fanned_out(plan);
-    let mut all = vec![parts_of(&plan.start, &[], &[], false)];
+    let mut all = vec![parts_of(&plan.start, &[], &[], false, false)];
     for (place, node) in plan.nodes.iter().enumerate() {
         let branches: Vec<&[PlanVariant]> =
             node.branches.iter().map(|branch| branch.variants.as_slice()).collect();
-        let mut parts = parts_of(&node.direct, &node.route, &branches, fanned[place]);
+        let mut parts = parts_of(&node.direct, &node.route, &branches, fanned[place], node.goto);
         if fanned[place] {
             // Of several activations some may fail; a single one that fails takes no other edge.
-            parts.extend(node.on_error.iter().map(|edge| Part { edge: *edge, choice: None }));
+            parts.extend(node.on_error.iter().map(|edge| Part { edge: *edge, choice: None, aside: None }));
         }
         all.push(parts);
     }
@@ -135,13 +139,18 @@ fn parts_of(
     route: &[PlanVariant],
     branches: &[&[PlanVariant]],
     fanned: bool,
+    goto: bool,
 ) -> Vec<Part> {
-    let mut parts: Vec<Part> = direct.iter().map(|edge| Part { edge: *edge, choice: None }).collect();
+    // Of several activations one may go elsewhere and another one not.
+    let aside = |elsewhere| (goto && !fanned).then_some(elsewhere);
+    let mut parts: Vec<Part> =
+        direct.iter().map(|edge| Part { edge: *edge, choice: None, aside: aside(false) }).collect();
     for (choice, variants) in std::iter::once(route).chain(branches.iter().copied()).enumerate() {
         for (number, variant) in variants.iter().enumerate() {
             // The route stands first; a branch is evaluated once for all activations of its node.
+            let aside = aside(choice == 0);
             let choice = (choice > 0 || !fanned).then_some((choice, number));
-            parts.extend(variant.edges.iter().map(|edge| Part { edge: *edge, choice }));
+            parts.extend(variant.edges.iter().map(|edge| Part { edge: *edge, choice, aside }));
         }
     }
     parts

@@ -73,8 +73,8 @@ impl<'a> Certain<'a> {
         for place in order {
             let node = &plan.nodes[*place];
             let mut row = certain.after(&node.direct);
-            let choices = std::iter::once(node.route.as_slice())
-                .chain(node.branches.iter().map(|b| b.variants.as_slice()));
+            let route = if node.goto { &[] } else { node.route.as_slice() };
+            let choices = std::iter::once(route).chain(node.branches.iter().map(|b| b.variants.as_slice()));
             for variants in choices {
                 for (all, word) in row.iter_mut().zip(certain.after_choice(variants)) {
                     *all |= word;
@@ -86,6 +86,9 @@ impl<'a> Certain<'a> {
                 row.iter_mut().zip(failed).for_each(|(all, word)| *all &= word);
             } else if let Some(bit) = own[*place] {
                 row[bit / 64] |= 1 << (bit % 64);
+            }
+            if node.goto {
+                certain.unless_elsewhere(&node.route, &mut row);
             }
             certain.bits[place * words..(place + 1) * words].copy_from_slice(&row);
         }
@@ -109,12 +112,21 @@ impl<'a> Certain<'a> {
         row
     }
 
+    /// Whether every edge of it is bounded, so that some day it is taken no more.
+    fn is_bounded(&self, variant: &PlanVariant) -> bool {
+        let mut edges = variant.edges.iter().map(|edge| &self.plan.edges[edge.index()]);
+        !variant.edges.is_empty() && edges.all(|edge| edge.is_bounded())
+    }
+
+    /// A node that goes elsewhere takes none of its edges and sends a join nothing.
+    fn unless_elsewhere(&self, variants: &[PlanVariant], row: &mut [u64]) {
+        for variant in variants.iter().filter(|variant| !self.is_bounded(variant)) {
+            row.iter_mut().zip(self.after(&variant.edges)).for_each(|(all, word)| *all &= word);
+        }
+    }
+
     fn after_choice(&self, variants: &[PlanVariant]) -> Vec<u64> {
-        let bounded = |variant: &&PlanVariant| {
-            let mut edges = variant.edges.iter().map(|edge| &self.plan.edges[edge.index()]);
-            !variant.edges.is_empty() && edges.all(|edge| edge.is_bounded())
-        };
-        let mut lasting = variants.iter().filter(|variant| !bounded(variant));
+        let mut lasting = variants.iter().filter(|variant| !self.is_bounded(variant));
         let Some(first) = lasting.next() else { return vec![0; self.words] };
         let mut row = self.after(&first.edges);
         for variant in lasting {

@@ -4,6 +4,7 @@
 mod checks;
 mod child;
 mod fan_in;
+mod feeders;
 mod gate;
 mod joins;
 mod plan;
@@ -66,6 +67,8 @@ pub struct NodeSpec {
     pub route_variants: &'static [&'static str],
     /// The wiring of the route, once given.
     pub route: Option<Vec<VariantWiring>>,
+    /// Whether the route takes the place of edges and branches, and may be absent.
+    pub goto: bool,
     /// Unconditional edges.
     pub edges: Vec<Wire>,
     /// Branches on the merged state.
@@ -78,6 +81,10 @@ pub struct NodeSpec {
     pub writes: Vec<String>,
     /// How often it is tried, how long it may take, how many of its activations run at once.
     pub policy: NodePolicy,
+    /// Whether runs pause before it.
+    pub pause_before: bool,
+    /// Whether runs pause after it.
+    pub pause_after: bool,
     /// Where to go on when it has failed for good; empty if that fails the run.
     pub on_error: Vec<Wire>,
     /// The graph that it runs, if it is one.
@@ -92,12 +99,15 @@ impl NodeSpec {
             formerly: Vec::new(),
             route_variants,
             route: None,
+            goto: false,
             edges: Vec::new(),
             branches: Vec::new(),
             any: false,
             deferred: false,
             writes: Vec::new(),
             policy: NodePolicy::default(),
+            pause_before: false,
+            pause_after: false,
             on_error: Vec::new(),
             child: None,
         }
@@ -124,6 +134,17 @@ pub struct JoinSpec {
     pub mode: JoinMode,
     /// The nodes it waits for.
     pub sources: Vec<SourceSpec>,
+    /// How long it waits for them, if not for ever.
+    pub timeout: Option<JoinTimeout>,
+}
+
+/// How long a join waits, counted from when its first token does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinTimeout {
+    /// In milliseconds.
+    pub within_ms: u64,
+    /// Whether the run fails when fewer came than it needs; else it goes on with those that did.
+    pub fails: bool,
 }
 
 /// A node that a join waits for.
@@ -139,7 +160,7 @@ impl JoinSpec {
     /// A join that waits for all these nodes, none of which a branch may leave out.
     pub fn all(target: Wire, sources: impl IntoIterator<Item = Wire>) -> Self {
         let sources = sources.into_iter().map(|wire| SourceSpec { wire, optional: false }).collect();
-        Self { target, mode: JoinMode::All, sources }
+        Self { target, mode: JoinMode::All, sources, timeout: None }
     }
 }
 
@@ -158,6 +179,8 @@ pub struct Topology {
     pub start: Vec<Wire>,
     /// The joins.
     pub joins: Vec<JoinSpec>,
+    /// Whether a node that fails for good ends the drive at once.
+    pub fail_fast: bool,
     /// Mistakes found while it was told, such as a handle of another builder.
     pub problems: Vec<Problem>,
 }
@@ -172,6 +195,7 @@ impl Topology {
             nodes: Vec::new(),
             start: Vec::new(),
             joins: Vec::new(),
+            fail_fast: false,
             problems: Vec::new(),
         }
     }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::reach::{self, NodeSet};
-use super::{BranchSpec, Child, Decide, FIRST_BLAMED, GateRule, JoinMode, SourceSpec, Topology};
+use super::{
+    BranchSpec, Child, Decide, FIRST_BLAMED, GateRule, JoinMode, JoinTimeout, SourceSpec, Topology, feeders,
+};
 use crate::ids::{EdgeIx, Fingerprint, NodeIx};
 use crate::journal::NodeTable;
 use crate::policy::NodePolicy;
@@ -20,6 +22,11 @@ pub enum Via {
     Direct,
     /// When the node's code returns this variant.
     Route {
+        /// The variant, from 0.
+        variant: u16,
+    },
+    /// When the node's code goes there, in place of all its edges and branches.
+    Goto {
         /// The variant, from 0.
         variant: u16,
     },
@@ -95,7 +102,7 @@ impl PlanNode {
 
     /// Whether a fan-out of nothing can go on behind this node: not if only its code or a gate knows where.
     pub fn is_passable(&self) -> bool {
-        self.route.is_empty() && self.branches.iter().all(|branch| branch.gate().is_none())
+        (self.route.is_empty() || self.goto) && self.branches.iter().all(|branch| branch.gate().is_none())
     }
 }
 
@@ -123,12 +130,18 @@ pub struct PlanNode {
     pub direct: Vec<EdgeIx>,
     /// The variants of the route that its code returns.
     pub route: Vec<PlanVariant>,
+    /// Whether the route, where its code returns one, takes the place of edges and branches.
+    pub goto: bool,
     /// Branches on the merged state.
     pub branches: Vec<PlanBranch>,
     /// Whether several incoming paths run it each on its own.
     pub any: bool,
     /// How often it is tried, how long it may take, how many of its activations run at once.
     pub policy: NodePolicy,
+    /// Whether runs pause before it.
+    pub pause_before: bool,
+    /// Whether runs pause after it.
+    pub pause_after: bool,
     /// The edges that are taken, in place of all others, when it has failed for good.
     pub on_error: Vec<EdgeIx>,
     /// The graph that it runs, if it is one.
@@ -148,6 +161,17 @@ pub struct PlanJoin {
     pub optional: Vec<bool>,
     /// For each source the nodes that can still lead to it; for [`JoinMode::Quiet`] one set, for the target.
     pub upstream: Vec<NodeSet>,
+    /// How long it waits, if not for ever.
+    pub timeout: Option<JoinTimeout>,
+    /// The nodes that lead nowhere but here: with their time over, nobody awaits them. Only known with a timeout.
+    pub feeders: NodeSet,
+}
+
+impl PlanJoin {
+    pub(super) fn of(target: NodeIx, mode: JoinMode, sources: Vec<NodeIx>) -> Self {
+        let (optional, upstream, feeders) = (Vec::new(), Vec::new(), NodeSet::default());
+        Self { target, mode, sources, optional, upstream, timeout: None, feeders }
+    }
 }
 
 /// A checked graph, ready to run.
@@ -167,6 +191,8 @@ pub struct Plan {
     pub joins: Vec<PlanJoin>,
     /// The edges taken at the start of a run.
     pub start: Vec<EdgeIx>,
+    /// Whether a node that fails for good ends the drive at once.
+    pub fail_fast: bool,
     /// The names behind the numbers, as they are written down.
     pub table: Arc<NodeTable>,
 }
@@ -181,6 +207,7 @@ impl Plan {
             edges: Vec::new(),
             joins: Vec::new(),
             start: Vec::new(),
+            fail_fast: topology.fail_fast,
             table: Arc::new(NodeTable::of(topology)),
         };
         for spec in &topology.nodes {
@@ -189,9 +216,12 @@ impl Plan {
                 formerly: spec.formerly.clone(),
                 direct: Vec::new(),
                 route: Vec::new(),
+                goto: spec.goto,
                 branches: Vec::new(),
                 any: spec.any,
                 policy: spec.policy,
+                pause_before: spec.pause_before,
+                pause_after: spec.pause_after,
                 on_error: Vec::new(),
                 child: spec.child.clone(),
             });
@@ -209,8 +239,8 @@ impl Plan {
                 plan.nodes[place].direct.push(edge);
             }
             let wiring = spec.route.as_deref().unwrap_or_default();
-            plan.nodes[place].route =
-                plan.add_variants(source, wiring, own, |variant| Via::Route { variant });
+            let via = |variant| if spec.goto { Via::Goto { variant } } else { Via::Route { variant } };
+            plan.nodes[place].route = plan.add_variants(source, wiring, own, via);
             for (number, BranchSpec { decide, variants }) in spec.branches.iter().enumerate() {
                 let via = |variant| Via::Branch { branch: number as u16, variant };
                 let variants = plan.add_variants(source, variants, own, via);
@@ -225,6 +255,7 @@ impl Plan {
         plan.add_error_edges(topology);
         plan.add_deferred(topology);
         reach::compile(&mut plan);
+        feeders::compile(&mut plan);
         plan.fingerprint = plan.compute_fingerprint();
         let shape = plan.shape();
         Arc::make_mut(&mut plan.table).shape = Some(shape);
@@ -295,7 +326,8 @@ impl Plan {
                 self.edges[edge.index()].join = Some(number);
                 self.nodes[source.index()].direct.push(edge);
             }
-            self.joins.push(PlanJoin { target, mode: spec.mode, sources, optional, upstream: Vec::new() });
+            let (mode, timeout) = (spec.mode, spec.timeout);
+            self.joins.push(PlanJoin { timeout, optional, ..PlanJoin::of(target, mode, sources) });
         }
     }
 
@@ -309,14 +341,7 @@ impl Plan {
             {
                 edge.join = Some(number);
             }
-            let (sources, optional) = (Vec::new(), Vec::new());
-            self.joins.push(PlanJoin {
-                target,
-                mode: JoinMode::Quiet,
-                sources,
-                optional,
-                upstream: Vec::new(),
-            });
+            self.joins.push(PlanJoin::of(target, JoinMode::Quiet, Vec::new()));
         }
     }
 
@@ -356,7 +381,7 @@ impl Plan {
         }
     }
 
-    /// Bounds and policies are left out: changing one must not lock stored runs out.
+    /// Bounds, policies and pauses are left out: changing one must not lock stored runs out.
     fn compute_fingerprint(&self) -> Fingerprint {
         let mut parts: Vec<String> = vec![self.name.to_string(), self.schema.name.to_owned()];
         parts.push(self.schema.version.to_string());

@@ -53,6 +53,14 @@ pub enum Problem {
         /// The node.
         node: String,
     },
+    /// A node that may leave its edges aside has none.
+    #[error(
+        "`{node}` may go elsewhere but has no edges; give it the edge that it takes otherwise, or let it return the route itself"
+    )]
+    NoEdgesBeside {
+        /// The node.
+        node: String,
+    },
     /// A loop that nothing ends.
     #[error(
         "the loop {} has no bound; bound the edge that leads back, as in `{}.to().at_most(5)`",
@@ -227,6 +235,7 @@ impl Problem {
             Problem::UselessGate { .. } => "SW-G118",
             Problem::UnkeepableField { .. } => "SW-G119",
             Problem::HandledTwice { .. } => "SW-G121",
+            Problem::NoEdgesBeside { .. } => "SW-G122",
             Problem::BadPolicy { .. } => "SW-G120",
             Problem::GraphPolicy { .. } => "SW-G130",
             Problem::TooDeep { .. } => "SW-G131",

@@ -14,7 +14,7 @@ use crate::ids::{EdgeIx, NodeIx};
 pub struct NodeSet(Box<[u64]>);
 
 impl NodeSet {
-    fn for_nodes(count: usize) -> Self {
+    pub(super) fn for_nodes(count: usize) -> Self {
         Self(vec![0; count.div_ceil(64)].into())
     }
 
@@ -25,7 +25,7 @@ impl NodeSet {
     }
 
     /// Adds the node; false if it was there.
-    fn insert(&mut self, node: NodeIx) -> bool {
+    pub(super) fn insert(&mut self, node: NodeIx) -> bool {
         let (word, bit) = (&mut self.0[node.index() / 64], 1 << (node.index() % 64));
         let added = *word & bit == 0;
         *word |= bit;

@@ -195,6 +195,9 @@ impl Plan {
 
     fn edge_label(&self, edge: &PlanEdge, ix: EdgeIx, overlay: Option<&Overlay>) -> String {
         let mut parts = Vec::new();
+        if let Via::Goto { .. } = edge.via {
+            parts.push("goto".to_owned());
+        }
         if !edge.label.is_empty() {
             parts.push(edge.label.to_owned());
         }

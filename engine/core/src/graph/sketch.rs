@@ -52,6 +52,7 @@ impl Plan {
             name: table.graph.as_str().into(),
             fingerprint,
             schema,
+            fail_fast: false,
             nodes: table.nodes.iter().map(|name| bare_node(name)).collect(),
             edges: Vec::with_capacity(shape.edges.len()),
             joins: Vec::new(),
@@ -93,7 +94,7 @@ impl Plan {
             Some(source) => {
                 let node = self.nodes.get_mut(source.index())?;
                 match via {
-                    Via::Route { variant } => edges_of(&mut node.route, variant)?,
+                    Via::Route { variant } | Via::Goto { variant } => edges_of(&mut node.route, variant)?,
                     Via::Branch { branch, variant } => {
                         let branch = nth_or_next(&mut node.branches, branch, sketched_branch)?;
                         edges_of(&mut branch.variants, variant)?
@@ -114,7 +115,7 @@ impl Plan {
 fn stored_edge(edge: &PlanEdge) -> StoredEdge {
     let (branch, variant) = match edge.via {
         Via::Branch { branch, variant } => (Some(branch), Some(variant)),
-        Via::Route { variant } => (None, Some(variant)),
+        Via::Route { variant } | Via::Goto { variant } => (None, Some(variant)),
         Via::Start | Via::Direct | Via::Error => (None, None),
     };
     let on_error = edge.via == Via::Error;
@@ -132,6 +133,9 @@ fn bare_node(name: &str) -> PlanNode {
         route: Vec::new(),
         branches: Vec::new(),
         any: false,
+        goto: false,
+        pause_before: false,
+        pause_after: false,
         policy: Default::default(),
         on_error: Vec::new(),
         child: None,
@@ -144,8 +148,8 @@ fn sketched_join(join: &StoredJoin) -> PlanJoin {
         None if join.sources.is_empty() => JoinMode::Quiet,
         None => JoinMode::All,
     };
-    let (sources, optional) = (join.sources.clone(), vec![false; join.sources.len()]);
-    PlanJoin { target: join.target, mode, sources, optional, upstream: Vec::new() }
+    let optional = vec![false; join.sources.len()];
+    PlanJoin { optional, ..PlanJoin::of(join.target, mode, join.sources.clone()) }
 }
 
 /// Judges nothing: what a gate decided is in the records.

@@ -4,7 +4,10 @@
 //! answers) are stored as their own self-describing bytes inside it.
 
 mod frame;
+mod join;
+mod ladder;
 mod outline;
+mod pause;
 mod post;
 mod record;
 mod scan;
@@ -17,11 +20,14 @@ pub(crate) use frame::encode_wrapping;
 pub use frame::{
     CUT_FORMAT, FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode, frame_sealed, unframe_sealed,
 };
+pub use join::{JoinChange, JoinEvent};
+pub use ladder::Ladder;
 pub use outline::{graph_name, written_ms};
+pub use pause::PausePoint;
 pub use post::{PostImage, StoredPost};
 pub use record::{
-    Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, JoinChange,
-    JoinEvent, NodeTable, Opened, Planned, Record, StoredChannel, StoredInterrupt,
+    Body, Branched, ChosenRoute, Commit, Crashed, Critique, Crossing, GateRound, GateStop, NodeTable, Opened,
+    Planned, Record, StoredChannel, StoredInterrupt,
 };
 pub(crate) use scan::large_values;
 pub use shape::{Shape, StoredEdge, StoredGate, StoredJoin};

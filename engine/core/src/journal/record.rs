@@ -6,6 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::join::JoinChange;
+use super::ladder::Ladder;
+use super::pause::PausePoint;
 use super::post::StoredPost;
 use super::shape::Shape;
 use super::step::StoredStep;
@@ -62,6 +65,9 @@ pub enum Body {
         /// What it wants delivered once the superstep is durable.
         #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
         posts: Vec<StoredPost>,
+        /// Whether it did not run: an earlier result of its node was found by its key.
+        #[serde(rename = "k", default, skip_serializing_if = "is_false")]
+        cached: bool,
     },
     /// An attempt failed.
     #[serde(rename = "e")]
@@ -81,6 +87,9 @@ pub enum Body {
         /// Whether the activation has ended by this and leads to the error handler of its node.
         #[serde(rename = "h", default, skip_serializing_if = "is_false")]
         handled: bool,
+        /// If the drive ends with it: the indexes of what else ran, which begins again with the next one.
+        #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+        stops: Option<Vec<u32>>,
     },
     /// An activation asked and waits.
     #[serde(rename = "q")]
@@ -180,6 +189,32 @@ pub enum Body {
         /// Activations that were open when the drive before ended without a word.
         #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
         crashed: Vec<Crashed>,
+        /// Joins that wait anew, because somebody resumed a run that failed over one.
+        #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+        waits: Vec<JoinChange>,
+    },
+    /// Nobody answered a question in time, and it is posed to somebody else.
+    #[serde(rename = "qe")]
+    Escalated {
+        /// The interrupt's id.
+        #[serde(rename = "q")]
+        interrupt: String,
+        /// To whom.
+        #[serde(rename = "t")]
+        to: String,
+        /// How often it was escalated, with this time.
+        #[serde(rename = "l")]
+        level: u32,
+        /// Until when, in milliseconds since 1970; without a limit if absent.
+        #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+        deadline_ms: Option<u64>,
+    },
+    /// The time of a join is over, and nobody awaits these activations any more.
+    #[serde(rename = "ab")]
+    Abandoned {
+        /// Their indexes in the superstep.
+        #[serde(rename = "i")]
+        indexes: Vec<u32>,
     },
     /// The run was cancelled: what was open will never finish.
     #[serde(rename = "k")]
@@ -300,6 +335,9 @@ pub struct Commit {
     /// The edge whose bound was used up; the run stops before the activations above.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub exhausted: Option<EdgeIx>,
+    /// Where the run pauses before the activations above, because somebody wants to look.
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<PausePoint>,
 }
 
 /// A scheduled activation.
@@ -405,41 +443,6 @@ pub struct Branched {
     pub variant: u16,
 }
 
-/// A change of what waits at a join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JoinChange {
-    /// The join.
-    #[serde(rename = "j")]
-    pub join: u32,
-    /// What changed.
-    #[serde(rename = "w")]
-    pub event: JoinEvent,
-}
-
-/// What happened at a join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum JoinEvent {
-    /// A token of this source came and waits. At a deferred node it has the number of that node.
-    #[serde(rename = "k")]
-    Came(NodeIx),
-    /// A token of this source came after the join had run without it, and was dropped.
-    #[serde(rename = "l")]
-    Late(NodeIx),
-    /// The join ran: the first waiting token of each of these sources is used up. The others were not waited for.
-    #[serde(rename = "f")]
-    Ran {
-        /// The sources whose tokens were used up.
-        #[serde(rename = "u")]
-        used: Vec<NodeIx>,
-        /// Sources whose next token belongs to this round and will be dropped.
-        #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
-        owing: Vec<NodeIx>,
-    },
-    /// Nothing can lead to this source any more, so that it owes nothing.
-    #[serde(rename = "x")]
-    Released(NodeIx),
-}
-
 /// A bounded edge that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crossing {
@@ -480,6 +483,9 @@ pub struct StoredInterrupt {
     /// The answer that counts after the deadline, MessagePack.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     pub default: Option<ByteBuf>,
+    /// To whom it is posed, and to whom next.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub ladder: Option<Box<Ladder>>,
 }
 
 fn no_bytes(bytes: &ByteBuf) -> bool {

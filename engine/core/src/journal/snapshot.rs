@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::pause::PausePoint;
 use super::post::{PostImage, StoredPost};
 use super::record::{ChosenRoute, Critique, Crossing, NodeTable, StoredInterrupt};
 use super::step::StoredStep;
@@ -45,6 +46,12 @@ pub struct SnapshotBody {
     /// The edge whose bound was used up.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub exhausted: Option<EdgeIx>,
+    /// Whether the drive ended with a failure before the others had ended.
+    #[serde(rename = "cs", default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_short: bool,
+    /// Where the run pauses because somebody wants to look.
+    #[serde(rename = "pp", default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<PausePoint>,
     /// Why the superstep could not be committed.
     #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -137,6 +144,9 @@ pub struct JoinImage {
     /// Sources whose next token will be dropped.
     #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
     pub owing: Vec<NodeIx>,
+    /// Until when they wait, in milliseconds since 1970.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
 }
 
 /// One activation in a snapshot.
@@ -220,6 +230,9 @@ pub enum SlotState {
         #[serde(rename = "t")]
         at_ms: u64,
     },
+    /// The time of the join that it leads to is over.
+    #[serde(rename = "a")]
+    Abandoned,
     /// It waits for an answer.
     #[serde(rename = "q")]
     Waiting {

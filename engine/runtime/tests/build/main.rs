@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod accepted;
+mod elsewhere;
 mod handles;
 mod loops;
 mod meetings;

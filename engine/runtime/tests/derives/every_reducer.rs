@@ -67,6 +67,31 @@ struct All {
 }
 
 #[test]
+fn every_growing_field_can_be_overwritten() {
+    let mut all = All::default();
+    all.apply(All::update().list(1).queue(1).text("old").set(1).names("n").notes(Note::default()));
+    let update = All::update()
+        .list(9)
+        .overwrite_list([7, 8])
+        .overwrite_queue(VecDeque::new())
+        .overwrite_text("new")
+        .overwrite_map([("k".to_owned(), 1)])
+        .overwrite_table(HashMap::new())
+        .overwrite_set([2])
+        .overwrite_names(HashSet::new())
+        .overwrite_notes(Vec::new());
+    assert!(!update.is_empty());
+    let (mut overwritten, mut written) = (Vec::new(), Vec::new());
+    update.overwritten(&mut |channel| overwritten.push(All::SCHEMA.channels[channel].name));
+    update.written(&mut |channel| written.push(All::SCHEMA.channels[channel].name));
+    assert_eq!(overwritten, ["list", "queue", "text", "map", "table", "set", "names", "notes"]);
+    assert_eq!(written, overwritten, "each once, although `list` is overwritten and added to");
+    all.apply(update);
+    assert_eq!((all.list.as_slice(), all.text.as_str(), all.map.len()), ([7, 8, 9].as_slice(), "new", 1));
+    assert_eq!((all.queue.len(), all.set.len(), all.names.len(), all.notes.len()), (0, 1, 0, 0));
+}
+
+#[test]
 fn every_reducer_folds() {
     let mut all = All::default();
     let note = Note { id: 1, text: "a".into() };

@@ -4,9 +4,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed helper fails its test")]
 
 mod bounds;
+mod caches;
 mod control;
 mod effects;
+mod elsewhere;
+mod escalations;
 mod events;
+mod fail_fast;
 mod failures;
 mod gates;
 mod handlers;
@@ -16,10 +20,13 @@ mod journal;
 mod merging;
 mod mistakes;
 mod outbox;
+mod overwrite;
 mod panics;
 mod parallel;
+mod pauses;
 mod poses;
 mod questions;
+mod quorums;
 mod recovery;
 mod retention;
 mod retries;

@@ -7,6 +7,7 @@ mod fail_points;
 mod files;
 mod full;
 mod journal;
+mod mounts;
 mod processes;
 #[path = "../both/runs.rs"]
 mod runs;

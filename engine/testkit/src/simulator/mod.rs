@@ -1,8 +1,12 @@
 //! One seed, one history: a random graph on a machine that crashes, with a store that is slow and an operator who
 //! interferes. Everything that happens is drawn from the seed; nothing here reads a clock.
 
+mod faults;
 mod ledger;
+mod outbox;
+mod pauses;
 mod process;
+mod questions;
 mod recovery;
 mod steps;
 mod watch;
@@ -12,6 +16,7 @@ use std::fmt;
 
 use statewright_engine_core::graph::Format;
 
+pub use self::faults::Faults;
 use self::world::World;
 
 /// What a history was like.
@@ -49,8 +54,20 @@ pub struct History {
     pub unknown: usize,
     /// How many effects an operator settled.
     pub settled: usize,
+    /// How often a drive paused because somebody wanted to look.
+    pub paused: usize,
+    /// How often a question was posed to somebody else.
+    pub escalated: usize,
     /// How many prefixes of the journal were recovered in two ways and compared.
     pub prefixes: usize,
+    /// How often an activation asked several questions at once.
+    pub together: usize,
+    /// How many items were posted to the outbox, in executions that counted or not.
+    pub posted: usize,
+    /// How often an item was delivered.
+    pub delivered: usize,
+    /// What went wrong.
+    pub faults: Faults,
 }
 
 /// A promise that was broken, with everything that led to it.

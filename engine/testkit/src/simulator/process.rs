@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use statewright_engine_core::{
-    Action, ActivationId, Asking, EffectClass, Event, Execution, Failure, FailureKind, Interrupt, Journaling,
+    Action, ActivationId, Asking, EffectClass, Event, Execution, Failure, FailureKind, Journaling,
     NodeFailure, NodeIx, Notice, Outcome, Seq, State, Status, StepState, StoredStep, Task, UpdateValue,
 };
 
@@ -16,7 +16,6 @@ use super::world::{World, run_number};
 use crate::script::Visit;
 use crate::state::{SimState, Wide, panic_in_reducer};
 
-const WRONG: &[u8] = b"wrong";
 const FAILURES_MAX: u32 = 6;
 
 /// One life of a driver.
@@ -30,11 +29,21 @@ pub(super) struct Process {
     past: Vec<(ActivationId, u32)>,
     /// The timer that is set.
     timer: Option<u64>,
+    /// Items of the outbox that were handed out and not reported on.
+    pub(super) posts: Vec<String>,
 }
 
 impl Process {
     pub(super) fn new(execution: Execution) -> Self {
-        Self { execution, driving: false, fresh: true, running: Vec::new(), past: Vec::new(), timer: None }
+        Self {
+            execution,
+            driving: false,
+            fresh: true,
+            running: Vec::new(),
+            past: Vec::new(),
+            timer: None,
+            posts: Vec::new(),
+        }
     }
 
     pub(super) fn drop_running(&mut self) {
@@ -46,6 +55,7 @@ impl Process {
 impl World {
     /// One thing that happens during a drive. Says whether the process lives on.
     pub(super) fn drive(&mut self, process: &mut Process) -> Result<bool, String> {
+        self.cut_off(process);
         let habits = self.habits;
         let when = |there: bool, weight: usize| if there { weight } else { 0 };
         let unacked = (self.disk.len() as Seq) > self.acked;
@@ -62,6 +72,7 @@ impl World {
             habits.answer,
             when(process.timer.is_some_and(|at_ms| at_ms <= self.now()), habits.timer),
             habits.early,
+            when(!process.posts.is_empty(), habits.deliver),
         ];
         match self.rng.weighted(&weights) {
             Some(1) => self.acknowledge(process)?,
@@ -69,6 +80,7 @@ impl World {
             Some(3) => self.late(process)?,
             Some(4) => {
                 self.note(|| "drain".to_owned());
+                self.history.faults.drains += 1;
                 process
                     .execution
                     .handle(0, Event::Drain)
@@ -92,6 +104,7 @@ impl World {
             }
             Some(9) => self.fire(process)?,
             Some(10) => self.fire_early(process)?,
+            Some(11) => self.deliver(process)?,
             _ => self.poll(process)?,
         }
         Ok(true)
@@ -100,8 +113,9 @@ impl World {
     fn poll(&mut self, process: &mut Process) -> Result<(), String> {
         self.ledger.covered(process.execution.last_seq());
         let Some(action) = process.execution.poll_action() else {
-            let quiet =
-                process.running.iter().all(Running::is_waiting) && self.acked == self.disk.len() as Seq;
+            let quiet = process.running.iter().all(Running::is_waiting)
+                && process.posts.is_empty()
+                && self.acked == self.disk.len() as Seq;
             if quiet && process.timer.is_some() {
                 self.waited += self.rng.between(1, 30) as u64;
                 self.note(|| "time passes".to_owned());
@@ -125,6 +139,7 @@ impl World {
                 let content = Content::read(&whole[0])?;
                 self.watch.see(entry.seq, &content)?;
                 self.mourn(process, entry.seq, &content);
+                self.history.escalated += usize::from(content.escalates());
                 self.contents.push(content);
                 self.disk.push(entry);
             }
@@ -135,7 +150,11 @@ impl World {
                     self.acked
                 ));
             }
-            Action::Emit(_) | Action::Deliver(_) | Action::Nested { .. } => {}
+            Action::Abandon(activation) => {
+                return Err(format!("activation {activation} is abandoned long before its time"));
+            }
+            Action::Emit(_) | Action::Nested { .. } => {}
+            Action::Deliver(post) => self.handed_out(process, &post)?,
             Action::SetTimer { at_ms } => {
                 self.note(|| format!("set the timer to {at_ms}"));
                 process.timer = Some(at_ms);
@@ -172,6 +191,7 @@ impl World {
     fn fire_early(&mut self, process: &mut Process) -> Result<(), String> {
         process.timer = None;
         self.note(|| "the timer fires for no reason".to_owned());
+        self.history.faults.timers += 1;
         self.report(process, Event::TimerFired)
     }
 
@@ -190,6 +210,7 @@ impl World {
         }
         self.ledger.may_run(&self.scenario.policies[node.index()], activation, self.now())?;
         self.in_lane(process, node)?;
+        self.may_go_past(activation, node)?;
         let killed = self.killed.get(&activation).copied().unwrap_or(0);
         let limited =
             self.scenario.policies[node.index()].at_once.is_some() || self.options.limits.at_once < 1_000;
@@ -233,6 +254,10 @@ impl World {
         self.history.stops += 1;
         process.driving = false;
         process.timer = None;
+        if let Outcome::PausedAt(points) = outcome {
+            self.paused_at(process.execution.superstep(), points)?;
+        }
+        process.posts.clear();
         if self.options.journaling != Journaling::Off {
             self.watch.may_stop(self.acked)?;
         }
@@ -269,6 +294,7 @@ impl World {
                 self.ended.iter().filter(|(_, seq)| *seq <= acked).map(|(activation, _)| *activation);
             self.done.extend(durable);
             self.ended.retain(|(_, seq)| *seq > acked);
+            self.posted.durable_up_to(acked);
         }
         let reported = process.execution.handle(self.now(), Event::Persisted { seq: acked });
         reported.map_err(|refused| format!("an acknowledgement is refused: {refused}"))
@@ -309,6 +335,7 @@ impl World {
             let reported = self.report(process, Event::Failed { activation, attempt, failure, draw: 0 });
             self.ended.push((activation, process.execution.last_seq()));
             self.history.handled += 1;
+            self.history.faults.failures += 1;
             return reported;
         }
         let failed = self.failures.get(&activation).copied().unwrap_or(0);
@@ -320,40 +347,19 @@ impl World {
             self.forget_attempt(&task, &visit);
             return self.fail(process, activation, attempt, handled);
         }
-        let route = self.scenario.topology.nodes[node.index()].route.as_ref();
-        let decision = route.map(|wiring| {
-            let each: Vec<bool> = wiring.iter().map(|variant| variant.each).collect();
-            let (variant, carried) = script.route(&visit, &each);
-            carried.decision(variant)
-        });
+        let returned = script.returned(&visit, &self.scenario.topology.nodes[node.index()]);
+        let decision = returned.map(|(variant, carried)| carried.decision(variant));
         let update = UpdateValue::live(script.update(&visit, answer));
         drop((task, state));
         self.note(|| format!("{activation} finishes (attempt {attempt})"));
-        panic_in_reducer(self.rng.chance(self.habits.panic));
+        self.post(process, activation, attempt)?;
+        let panics = self.rng.chance(self.habits.panic);
+        self.history.faults.panics += usize::from(panics);
+        panic_in_reducer(panics);
         let reported = self.report(process, Event::Finished { activation, attempt, update, decision });
         panic_in_reducer(false);
         self.ended.push((activation, process.execution.last_seq()));
         reported
-    }
-
-    /// The answer that the execution was given, if it asks; else what it reports about its question.
-    fn questioned(&self, task: &Task, visit: &Visit<'_>) -> Result<Option<u64>, Box<Event>> {
-        let script = self.scenario.script;
-        let (activation, attempt) = (task.activation, task.attempt);
-        let Some(name) = script.question(visit) else { return Ok(None) };
-        let given = task.answers.as_deref().unwrap_or_default().iter().find(|given| given.name == name);
-        match given.map(|given| given.value.as_slice()) {
-            None => {
-                let question = script.answer(visit).to_le_bytes().to_vec();
-                let questions = vec![Asking { name, question, expiry: None }];
-                Err(Box::new(Event::Asked { activation, attempt, questions }))
-            }
-            Some(WRONG) => {
-                let reason = "it is wrong".to_owned();
-                Err(Box::new(Event::AnswerRejected { activation, attempt, name, reason }))
-            }
-            Some(value) => Ok(value.try_into().ok().map(u64::from_le_bytes)),
-        }
     }
 
     fn fail(
@@ -384,6 +390,7 @@ impl World {
     ) -> Result<(), String> {
         let (seq, at_ms) = (process.execution.last_seq() + 1, self.now());
         self.ledger.failed(activation, seq, &failure, at_ms);
+        self.history.faults.failures += 1;
         self.killed.remove(&activation);
         let draw = self.rng.draw() as u32;
         self.report(process, Event::Failed { activation, attempt, failure, draw })
@@ -405,6 +412,7 @@ impl World {
             return Ok(());
         }
         self.note(|| format!("{activation} reports once more (attempt {attempt})"));
+        self.history.faults.late += 1;
         let event = match self.rng.below(4) {
             3 => {
                 let state = StepState::Finished(vec![1].into());
@@ -430,6 +438,7 @@ impl World {
         let status = process.execution.status();
         let over = matches!(status, Status::Empty | Status::Stopped(Outcome::Finished | Outcome::Cancelled));
         self.note(|| "an operator tries something that is not possible".to_owned());
+        self.history.faults.impossible += 1;
         let event = match self.rng.below(4) {
             0 if over => Event::Resume,
             1 if over && !process.driving => Event::Cancel,
@@ -450,7 +459,12 @@ impl World {
         self.unmoved(process, event, true)
     }
 
-    fn unmoved(&mut self, process: &mut Process, event: Event, refused: bool) -> Result<(), String> {
+    pub(super) fn unmoved(
+        &mut self,
+        process: &mut Process,
+        event: Event,
+        refused: bool,
+    ) -> Result<(), String> {
         let stand =
             |execution: &Execution| (format!("{execution:?}"), execution.status(), execution.last_seq());
         let before = stand(&process.execution);
@@ -466,18 +480,6 @@ impl World {
             ));
         }
         self.check_state(&process.execution)
-    }
-
-    /// Somebody answers a question, sometimes with nonsense.
-    pub(super) fn answer(&mut self, process: &mut Process, question: Interrupt) -> Result<(), String> {
-        let wrong = self.rng.chance(self.habits.wrong);
-        self.note(|| format!("answer {}{}", question.id, if wrong { " wrongly" } else { "" }));
-        let value = if wrong { WRONG.to_vec() } else { question.question };
-        let answered =
-            process.execution.handle(self.now(), Event::Answered { interrupt: question.id, value });
-        answered.map_err(|refused| format!("an answer is refused: {refused}"))?;
-        self.ledger.covered(process.execution.last_seq());
-        Ok(())
     }
 }
 

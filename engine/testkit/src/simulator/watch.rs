@@ -12,6 +12,11 @@ pub(super) enum Content {
 }
 
 impl Content {
+    /// Whether it says that a question is posed to somebody else.
+    pub(super) fn escalates(&self) -> bool {
+        matches!(self, Content::Record(body) if matches!(**body, Body::Escalated { .. }))
+    }
+
     pub(super) fn read(entry: &Entry) -> Result<Self, String> {
         let read = match entry.kind {
             EntryKind::Record => {
@@ -30,7 +35,8 @@ enum Slot {
     Ready(Seq),
     Finished,
     Failed,
-    Waiting(String),
+    /// For answers to these questions, in order.
+    Waiting(Vec<String>),
 }
 
 /// What the journal says so far.
@@ -150,9 +156,14 @@ impl Watch {
             SlotState::Ready => Slot::Ready(self.last),
             SlotState::Finished { .. } => Slot::Finished,
             SlotState::Failed(_) => Slot::Failed,
-            SlotState::Handled(_) => Slot::Finished,
+            SlotState::Handled(_) | SlotState::Abandoned => Slot::Finished,
             SlotState::BackingOff { .. } => Slot::Ready(self.last),
-            SlotState::Waiting { asked, .. } => Slot::Waiting(asked.id.clone()),
+            SlotState::Waiting { asked, more, .. } => {
+                let mut ids: Vec<String> =
+                    std::iter::once(asked).chain(more).map(|asked| asked.id.clone()).collect();
+                ids.sort();
+                Slot::Waiting(ids)
+            }
         }
     }
 
@@ -185,11 +196,10 @@ impl Watch {
             Body::Failed { index, handled: true, .. } => self.settle(seq, *index, Slot::Finished)?,
             Body::Failed { index, .. } => self.settle(seq, *index, Slot::Failed)?,
             Body::Asked { index, interrupt, .. } => {
-                self.settle(seq, *index, Slot::Waiting(interrupt.id.clone()))?;
+                self.ask(seq, *index, &interrupt.id)?;
             }
             Body::Answered { interrupt, .. } => {
-                let slot = self.slots.iter_mut().find(|slot| **slot == Slot::Waiting(interrupt.clone()));
-                *slot.ok_or("an answer to a question that is not open")? = Slot::Ready(seq);
+                self.answer(seq, interrupt)?;
                 self.answered.push(interrupt.clone());
             }
             Body::AnswerRejected { interrupt, .. } => {
@@ -197,7 +207,7 @@ impl Watch {
                     self.answered.iter().position(|id| id == interrupt).ok_or("it was never answered")?;
                 self.answered.remove(place);
                 let index = activation_of(interrupt).ok_or("an interrupt without an activation")?;
-                self.settle(seq, index, Slot::Waiting(interrupt.clone()))?;
+                self.settle(seq, index, Slot::Waiting(vec![interrupt.clone()]))?;
             }
             Body::Step { index, .. } | Body::Settled { index, .. } => self.step(*index)?,
             Body::Committed { commit, .. } => {
@@ -215,7 +225,12 @@ impl Watch {
                 self.settled = seq;
                 self.slots.clear();
             }
-            Body::Drained | Body::Delivered { .. } | Body::Nested { .. } => {}
+            Body::Escalated { interrupt, .. } => {
+                let asks = |slot: &Slot| matches!(slot, Slot::Waiting(open) if open.contains(interrupt));
+                let open = self.slots.iter().any(asks);
+                open.then_some(()).ok_or("a question climbs that is not open")?;
+            }
+            Body::Drained | Body::Delivered { .. } | Body::Abandoned { .. } | Body::Nested { .. } => {}
         }
         Ok(())
     }
@@ -244,6 +259,32 @@ impl Watch {
     fn finish(&mut self, seq: Seq, index: u32) -> Result<(), String> {
         self.finished += 1;
         self.settle(seq, index, Slot::Finished)
+    }
+
+    /// One of the questions that an activation asks at once.
+    fn ask(&mut self, seq: Seq, index: u32, id: &str) -> Result<(), String> {
+        match self.slots.get_mut(index as usize) {
+            Some(Slot::Waiting(ids)) if !ids.iter().any(|open| open == id) => {
+                ids.push(id.to_owned());
+                ids.sort();
+                self.settled = seq;
+                Ok(())
+            }
+            _ => self.settle(seq, index, Slot::Waiting(vec![id.to_owned()])),
+        }
+    }
+
+    fn answer(&mut self, seq: Seq, id: &str) -> Result<(), String> {
+        for slot in &mut self.slots {
+            let Slot::Waiting(ids) = slot else { continue };
+            let Some(place) = ids.iter().position(|open| open == id) else { continue };
+            ids.remove(place);
+            if ids.is_empty() {
+                *slot = Slot::Ready(seq);
+            }
+            return Ok(());
+        }
+        Err("an answer to a question that is not open".to_owned())
     }
 
     fn settle(&mut self, seq: Seq, index: u32, to: Slot) -> Result<(), String> {

@@ -10,6 +10,7 @@ use statewright_engine_core::{
 use statewright_engine_core::journal::CUT_FORMAT;
 
 use super::ledger::Ledger;
+use super::outbox::Posted;
 use super::process::Process;
 use super::steps::Outside;
 use super::watch::{Content, Watch};
@@ -41,6 +42,7 @@ pub(super) struct Habits {
     pub(super) reboot: usize,
     pub(super) timer: usize,
     pub(super) early: usize,
+    pub(super) deliver: usize,
 }
 
 impl Habits {
@@ -66,6 +68,7 @@ impl Habits {
             reboot: if stored { some(600, 100, 900) } else { 0 },
             timer: some(1000, 5, 200),
             early: some(300, 1, 10),
+            deliver: some(1000, 5, 200),
         }
     }
 }
@@ -97,6 +100,9 @@ pub(super) struct World {
     /// Activations that ended, with the entry that has to be acknowledged.
     pub(super) ended: Vec<(ActivationId, Seq)>,
     pub(super) outside: Outside,
+    /// Supersteps before which a drive paused because somebody wanted to look.
+    pub(super) paused: HashSet<u64>,
+    pub(super) posted: Posted,
     pub(super) expected: Vec<Reference>,
     pub(super) history: History,
     pub(super) trace: Option<Vec<String>>,
@@ -150,6 +156,8 @@ impl World {
             done: HashSet::new(),
             ended: Vec::new(),
             outside: Outside::default(),
+            paused: HashSet::new(),
+            posted: Posted::default(),
             expected: Vec::new(),
             history: History { seed, ..History::default() },
             trace: traced.then(Vec::new),
@@ -172,8 +180,10 @@ impl World {
 
     pub(super) fn history(&self) -> History {
         let snapshots = recovery::snapshots(&self.disk).len();
+        let History { crashes, unknown, cancels, .. } = self.history;
+        let faults = super::Faults { crashes, unknown, cancels, ..self.history.faults };
         let cut = self.disk.iter().filter(|entry| entry.bytes.first() == Some(&CUT_FORMAT)).count();
-        History { entries: self.disk.len(), snapshots, cut, ..self.history }
+        History { entries: self.disk.len(), snapshots, cut, faults, ..self.history }
     }
 
     /// Until nothing is left to do.
@@ -239,6 +249,8 @@ impl World {
             _ => self.ledger.lost_since_snapshot(kept as Seq),
         }
         self.history.crashes += 1;
+        self.posted.crash();
+        self.history.faults.lost += sent - kept;
         self.note(|| format!("crash: {sent} entries were sent, {acked} acknowledged, {kept} survive"));
     }
 
@@ -260,6 +272,10 @@ impl World {
         let run = run_number(&process.execution);
         match process.execution.status() {
             Status::Empty => self.start(process, 0)?,
+            Status::Stopped(Outcome::PausedAt(_)) => {
+                self.paused.insert(process.execution.superstep());
+                self.take_up(process)?;
+            }
             Status::Open | Status::Stopped(Outcome::Drained) => self.take_up(process)?,
             Status::Stopped(Outcome::Finished) => {
                 self.check_finished(&process.execution, run)?;
@@ -388,6 +404,7 @@ impl World {
         self.watch.drive_begins();
         // The driver drops what runs; one of them may still report.
         process.drop_running();
+        process.posts.clear();
         Ok(())
     }
 
@@ -415,7 +432,7 @@ impl World {
         };
         let last = expected.before + expected.states.len() as u64;
         if expected.end == End::Finished && execution.superstep() == last {
-            return Ok(());
+            return self.check_outbox(execution, expected);
         }
         Err(format!(
             "the run finished before superstep {}; the reference ends with {:?} before superstep {last}",

@@ -2,11 +2,11 @@
 
 use super::{failures_within, standing};
 use crate::execution::Execution;
-use crate::execution::slot::Progress;
+use crate::execution::slot::{Progress, Slot};
 use crate::execution::types::{Event, Interrupt, Outcome, Refused, Status};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, NodeIx};
-use crate::journal::StoredPost;
+use crate::journal::{PausePoint, StoredPost};
 
 impl Execution {
     /// What an activation that is over leaves in its inner outbox goes on waiting in this one.
@@ -39,6 +39,24 @@ impl Execution {
             }
         }
         failures
+    }
+
+    /// Whether an effect has begun inside this activation and was not seen to end.
+    pub(in crate::execution) fn effect_within(&self, slot: &Slot) -> bool {
+        let Some(nested) = slot.child.as_deref() else { return false };
+        let inner = &nested.execution;
+        inner.slots.iter().any(|slot| slot.extra().steps.has_unknown() || inner.effect_within(slot))
+    }
+
+    /// Where inner executions pause because somebody wants to look: inside these nodes.
+    pub(in crate::execution) fn nested_pauses(&self) -> Vec<PausePoint> {
+        let paused = |(place, inner): (u32, &Execution)| match inner.status() {
+            Status::Stopped(Outcome::PausedAt(_)) => {
+                Some(PausePoint::Within(self.slots[place as usize].node))
+            }
+            _ => None,
+        };
+        self.nested().filter_map(paused).collect()
     }
 
     /// The open questions of inner executions, by the nodes of this graph.

@@ -186,6 +186,10 @@ impl Execution {
 
     /// The next thing that an inner execution wants done.
     pub(in crate::execution) fn poll_nested(&mut self) -> Polled {
+        if self.cut_short {
+            // The drive is over, and what runs is begun again by the next one.
+            return Polled::Nothing;
+        }
         let result = match self.inner.entering.pop_front() {
             Some(place) => self.enter_graph(place),
             None => {
@@ -335,7 +339,7 @@ impl Execution {
                 self.yield_lane(place);
                 self.settle(now_ms)
             }
-            Outcome::Failed(_) | Outcome::Paused(_) | Outcome::Exhausted(_) => {
+            Outcome::Failed(_) | Outcome::Paused(_) | Outcome::PausedAt(_) | Outcome::Exhausted(_) => {
                 self.slots[place as usize].progress = Progress::Within;
                 self.leave_running(place);
                 self.settle(now_ms)
@@ -351,7 +355,8 @@ impl Execution {
         for slot in &mut self.slots {
             let (Progress::Within, Some(nested)) = (&slot.progress, slot.child.as_deref()) else { continue };
             let goes_on = match nested.execution.status() {
-                Status::Stopped(Outcome::Paused(_)) => nested.execution.has_expired(now_ms),
+                Status::Stopped(Outcome::Paused(_)) => nested.execution.is_overdue(now_ms),
+                Status::Stopped(Outcome::PausedAt(_)) => true,
                 _ => !keeps_failed,
             };
             if goes_on {
@@ -361,9 +366,10 @@ impl Execution {
         self.count_unsettled();
     }
 
-    fn has_expired(&self, now_ms: u64) -> bool {
-        self.slots.iter().any(|slot| !slot.expired(now_ms).is_empty())
-            || self.nested().any(|(_, inner)| inner.has_expired(now_ms))
+    /// Whether a question needs a look.
+    fn is_overdue(&self, now_ms: u64) -> bool {
+        self.slots.iter().filter_map(Slot::deadline_ms).any(|at_ms| at_ms <= now_ms)
+            || self.nested().any(|(_, inner)| inner.is_overdue(now_ms))
     }
 
     pub(in crate::execution) fn is_sound_within(&self) -> bool {
@@ -378,7 +384,9 @@ impl Execution {
 
 fn standing(inner: &Execution) -> Progress {
     match inner.status() {
-        Status::Stopped(Outcome::Failed(_) | Outcome::Paused(_) | Outcome::Exhausted(_)) => Progress::Within,
+        Status::Stopped(
+            Outcome::Failed(_) | Outcome::Paused(_) | Outcome::PausedAt(_) | Outcome::Exhausted(_),
+        ) => Progress::Within,
         _ => Progress::Ready,
     }
 }
