@@ -325,14 +325,13 @@ impl Parts {
             written,
             retain,
             overwritten,
-            mut changes,
+            changes,
             begin_older,
         } = self;
-        changes.extend(versions.dropped(krate));
-        let (version, migrate) = (versions.number(), versions.migrate(krate));
+        let (version, members) = (versions.number(), versions.members(krate, changes, &begin_older));
         let (name, vis) = (&input.ident, &input.vis);
         let update = Ident::new(&format!("{}Update", name.unraw()), Span::call_site());
-        let label = name.unraw().to_string();
+        let (label, command) = (name.unraw().to_string(), into_command(krate, name, &update));
         let serde_path = format!("{krate}::serde");
         let doc = format!(
             "A partial write to [`{label}`]: what a node returns. Fields that are not set stay as they are."
@@ -368,9 +367,7 @@ impl Parts {
                     version: #version,
                     channels: &[#(#channels),*],
                 };
-                const CHANGES: &'static [#krate::FieldChange] = &[#(#changes),*];
-                #migrate
-                fn begin_older(&mut self, stored: u32) { let _ = stored; #(#begin_older)* }
+                #members
                 fn apply(&mut self, update: #update) { let _ = &update; #(#apply)* }
                 fn to_update(&self) -> #update { #update { #(#to_update,)* } }
                 fn restore(&mut self, image: #update, only: &dyn ::core::ops::Fn(usize) -> bool) {
@@ -381,11 +378,18 @@ impl Parts {
                 fn begin_run(&mut self) { #(#begin_run)* }
             }
 
-            #[automatically_derived]
-            impl #krate::IntoCommand<#name> for #update {
-                type Route = ();
-                fn into_command(self) -> #krate::Command<#update, ()> { #krate::Command::new(self, ()) }
-            }
+            #command
+        }
+    }
+}
+
+/// An update alone is a command, too.
+fn into_command(krate: &TokenStream, name: &Ident, update: &Ident) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        impl #krate::IntoCommand<#name> for #update {
+            type Route = ();
+            fn into_command(self) -> #krate::Command<#update, ()> { #krate::Command::new(self, ()) }
         }
     }
 }

@@ -135,12 +135,6 @@ impl Versions {
         Err(Error::new(change.span, words))
     }
 
-    /// The number of the version.
-    pub(crate) fn number(&self) -> TokenStream {
-        let version = self.version;
-        quote!(#version)
-    }
-
     /// What one field declares, as items of the list of changes, and what older threads hold in it.
     pub(crate) fn of_field(
         &self,
@@ -174,24 +168,36 @@ impl Versions {
         Ok((changes, older))
     }
 
-    /// The list of dropped fields, as items of the list of changes. Since which version they are gone does not matter:
-    /// no later one writes them.
-    pub(crate) fn dropped(&self, krate: &TokenStream) -> impl Iterator<Item = TokenStream> {
+    /// The number of the version.
+    pub(crate) fn number(&self) -> TokenStream {
+        let version = self.version;
+        quote!(#version)
+    }
+
+    /// What the implementation of `State` says about versions. Since which version a dropped field is gone does not matter:
+    /// no later one writes it.
+    pub(crate) fn members(
+        &self,
+        krate: &TokenStream,
+        mut changes: Vec<TokenStream>,
+        begin_older: &[TokenStream],
+    ) -> TokenStream {
         let since = self.version;
-        self.dropped.iter().map(move |name| {
+        changes.extend(self.dropped.iter().map(|name| {
             quote! {
                 #krate::FieldChange { since: #since, kind: #krate::FieldChangeKind::Dropped { name: #name } }
             }
-        })
-    }
-
-    /// The method that calls the function, if one is given.
-    pub(crate) fn migrate(&self, krate: &TokenStream) -> Option<TokenStream> {
-        self.migrate.as_ref().map(|function| {
+        }));
+        let migrate = self.migrate.as_ref().map(|function| {
             quote! {
                 fn migrate(update: #krate::StoredUpdate, from: u32) -> #krate::Migrated { #function(update, from) }
             }
-        })
+        });
+        quote! {
+            const CHANGES: &'static [#krate::FieldChange] = &[#(#changes),*];
+            #migrate
+            fn begin_older(&mut self, stored: u32) { let _ = stored; #(#begin_older)* }
+        }
     }
 }
 

@@ -24,7 +24,8 @@ pub struct Checkpoint {
     pub run: RunId,
     /// The superstep that begins here.
     pub superstep: u64,
-    /// The nodes that ended with it, in merge order, [`NodeIx::GONE`] for one that the graph has no more; none at the beginning of a run.
+    /// The nodes that ended with it, in merge order; none at the beginning of a run. One that the graph has no more is
+    /// [`NodeIx::GONE`].
     pub ended: Vec<NodeIx>,
     /// The nodes that run next; none if nothing is left to do. Where it stands in the middle of a superstep, as at the
     /// beginning of a fork or at level `exit`, those that had finished are left out.

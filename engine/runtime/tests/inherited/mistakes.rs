@@ -214,8 +214,8 @@ async fn an_answer_goes_to_the_question_of_its_name_in_whatever_order_they_are_a
     assert_eq!(tags, ["colour red", "size large"]);
 }
 
-/// A node that asks, of this name, and one that comes after it.
-fn asks_then(name: &str) -> Graph<Log> {
+/// `asks → next`, where the node that asks has this name, and perhaps had another.
+fn asking(name: &str, former: Option<&str>) -> Graph<Log> {
     let mut g = builder();
     let asks = g.func(name, async |ctx: Ctx<Log>| {
         let word: String = ctx.ask("word", "?").await;
@@ -223,19 +223,23 @@ fn asks_then(name: &str) -> Graph<Log> {
     });
     let next = node(&mut g, "next");
     chain(&mut g, &[asks, next]);
+    if let Some(former) = former {
+        g.renamed(former, asks);
+    }
     g.build().unwrap()
 }
 
 #[tokio::test]
 async fn a_node_that_was_renamed_while_a_thread_waits_is_named() {
     let store = MemoryCheckpointer::new();
-    let old = asks_then("write").runner().checkpointer(store.clone());
+    let old = asking("write", None).runner().checkpointer(store.clone());
     let id = questions(&within(old.start("t", Log::update())).await.unwrap())[0].id.clone();
-    let renamed = asks_then("draft").runner().checkpointer(store);
+    let renamed = asking("draft", None).runner().checkpointer(store.clone());
     let error = within(renamed.answer("t", id.clone(), "x")).await.unwrap_err();
     assert_eq!(error.code(), "SW-X263");
     is_quoted(15, &[error.to_string()]);
-    expect_finished(&within(old.answer("t", id, "x")).await.unwrap());
+    let declared = asking("draft", Some("write")).runner().checkpointer(store);
+    expect_finished(&within(declared.answer("t", id, "x")).await.unwrap());
 }
 
 mod before {
