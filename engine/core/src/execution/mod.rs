@@ -38,6 +38,7 @@ mod overdue;
 mod past;
 mod pauses;
 mod recover;
+mod refused;
 mod replay;
 mod reserve;
 mod retry;

@@ -16,6 +16,7 @@ mod scan;
 mod shape;
 mod snapshot;
 mod step;
+mod table;
 mod undo;
 mod values;
 
@@ -31,8 +32,8 @@ pub use outline::{graph_name, written_ms};
 pub use pause::PausePoint;
 pub use post::{PostImage, StoredPost};
 pub use record::{
-    Body, Branched, ChosenRoute, Commit, Critique, Crossing, GateRound, GateStop, NodeTable, Opened, Planned,
-    Record, StoredChannel, StoredInterrupt,
+    Body, Branched, ChosenRoute, Commit, Critique, Crossing, GateRound, GateStop, Opened, Planned, Record,
+    StoredInterrupt,
 };
 pub(crate) use scan::large_values;
 pub use shape::{Shape, StoredEdge, StoredGate, StoredJoin};
@@ -40,6 +41,7 @@ pub use snapshot::{
     GateImage, JoinImage, Origin, ReferenceList, SlotImage, SlotState, SnapshotBody, StepImage,
 };
 pub use step::{EffectClass, StepState, StoredStep};
+pub use table::{NodeTable, StoredChannel};
 pub use undo::{Compensating, StoredUndo, UndoChange, UndoImage, UndoImages, UndoState, Undoing};
 pub(crate) use values::{Cut, Parts, cut, stored_bytes};
 pub use values::{fill, sources};

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::frame::decode;
-use super::record::NodeTable;
+use super::table::NodeTable;
 use crate::execution::{Entry, EntryKind};
 
 /// When an entry was written, in milliseconds since 1970 by its driver's clock; nothing if it cannot be read.

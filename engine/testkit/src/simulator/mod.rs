@@ -10,6 +10,7 @@ mod process;
 mod questions;
 mod recovery;
 mod steps;
+mod timers;
 mod undo;
 mod watch;
 mod world;

@@ -28,7 +28,7 @@ pub(super) struct Process {
     /// Executions that ended or were dropped, and may report once more.
     past: Vec<(ActivationId, u32)>,
     /// The timer that is set.
-    timer: Option<u64>,
+    pub(super) timer: Option<u64>,
     /// Items of the outbox that were handed out and not reported on.
     pub(super) posts: Vec<String>,
     pub(super) undoing: Undoing,
@@ -186,20 +186,6 @@ impl World {
             self.forget_attempts(activation);
             self.ledger.failed(activation, seq, failure, self.now());
         }
-    }
-
-    fn fire(&mut self, process: &mut Process) -> Result<(), String> {
-        process.timer = None;
-        self.note(|| "the timer fires".to_owned());
-        self.report(process, Event::TimerFired)
-    }
-
-    /// A timer fires that nobody set, or the one that is set fires too early. The latter is gone then.
-    fn fire_early(&mut self, process: &mut Process) -> Result<(), String> {
-        process.timer = None;
-        self.note(|| "the timer fires for no reason".to_owned());
-        self.history.faults.timers += 1;
-        self.report(process, Event::TimerFired)
     }
 
     fn run(&mut self, process: &mut Process, task: Task) -> Result<(), String> {
