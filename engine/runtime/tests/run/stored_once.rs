@@ -160,7 +160,10 @@ async fn the_entries_of_a_thread_are_read_whole() {
     assert_eq!((wrote("look"), wrote("read"), wrote("ask")), (3, 9, 3));
     // One alone is read with those that it refers to, and what is not there is named.
     let last = whole.last().unwrap();
-    assert_eq!(read_entries(&store, &thread, &[(last.seq, last.seq)]).await.unwrap(), std::slice::from_ref(last));
+    assert_eq!(
+        read_entries(&store, &thread, &[(last.seq, last.seq)]).await.unwrap(),
+        std::slice::from_ref(last)
+    );
     let (stored, cut) = (entries(&store), |entry: &&Entry| entry.bytes[0] == CUT_FORMAT);
     let bare = stored.iter().filter(cut).filter(|entry| entry.seq > 5).map(Clone::clone);
     let error = ThreadView::read(runner.graph().plan(), &bare.collect::<Vec<_>>()).unwrap_err();
