@@ -324,7 +324,10 @@ impl<S: State> Run<S> {
             Intent::Settle { effect, settlement } => {
                 let value = settlement.into_value().map_err(RunError::Answer)?;
                 execution.handle(now, Event::Settled { effect, value })?;
-                execution.handle(now, Event::Resume)?;
+                if !matches!(execution.status(), Status::Stopped(Outcome::Compensated { left, .. }) if left.is_empty())
+                {
+                    execution.handle(now, Event::Resume)?;
+                }
             }
             Intent::Deliver => execution.handle(now, Event::Deliver)?,
             Intent::Cancel => execution.handle(now, Event::Cancel)?,

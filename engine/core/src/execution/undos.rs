@@ -197,6 +197,7 @@ impl Execution {
         self.held.clear();
         (self.drained, self.cut_short) = (false, false);
         self.back_offs.clear();
+        self.lanes.clear();
         self.count_unsettled();
         let begun = std::mem::take(&mut compensating.begun);
         self.undos.compensating = Some(compensating);
@@ -306,6 +307,11 @@ impl Execution {
         if self.options.journaling == Journaling::AtEnd {
             // What a person found out is stored at every level.
             self.write_snapshot(now_ms)?;
+        }
+        if self.may_go_on().is_err() {
+            // That was the last one: nothing is left to resume, and the drive that said so only ends.
+            self.driving = true;
+            self.settle(now_ms)?;
         }
         Ok(true)
     }

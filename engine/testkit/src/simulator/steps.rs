@@ -4,12 +4,13 @@
 use std::collections::{HashMap, HashSet};
 
 use statewright_engine_core::{
-    ActivationId, EffectClass, Event, Execution, Failure, Journaling, Seq, StepKept, StepState, StoredStep,
-    StoredUndo, Task,
+    ActivationId, EffectClass, Event, Failure, Journaling, Seq, StepKept, StepState, StoredStep, StoredUndo,
+    Task,
 };
 
 use super::budgets::Claims;
 use super::process::Process;
+use super::undo::is_over;
 use super::world::{World, run_number};
 use crate::script::{ScriptedStep, Visit};
 
@@ -234,8 +235,11 @@ impl World {
         kept.retain(|step| step.0 != activation || !per_attempt.contains(step));
     }
 
-    /// Somebody looks up what became of effects, and says so.
-    pub(super) fn settle_effects(&mut self, execution: &mut Execution) -> Result<(), String> {
+    /// Somebody looks up what became of effects, and says so. Whether that ended the run: the drive that said so has to end,
+    /// too.
+    pub(super) fn settle_effects(&mut self, process: &mut Process) -> Result<bool, String> {
+        let execution = &mut process.execution;
+        let was_over = is_over(&execution.status());
         for id in execution.unknown_effects() {
             if !self.rng.chance(600) {
                 continue;
@@ -260,7 +264,12 @@ impl World {
             self.ledger.covered(execution.last_seq());
             self.history.settled += 1;
         }
-        Ok(())
+        let ends = !was_over && is_over(&execution.status());
+        if ends {
+            process.driving = true;
+            self.watch.drive_begins();
+        }
+        Ok(ends)
     }
 }
 

@@ -277,7 +277,9 @@ impl World {
             self.noise(process)?;
         }
         process.fresh = false;
-        self.settle_effects(&mut process.execution)?;
+        if self.settle_effects(process)? {
+            return Ok(true);
+        }
         let run = run_number(&process.execution);
         match process.execution.status() {
             Status::Empty => self.start(process, 0)?,
