@@ -6,6 +6,7 @@
 mod budget;
 mod crashed;
 mod frame;
+mod interrupt;
 mod join;
 mod ladder;
 mod outline;
@@ -25,6 +26,7 @@ pub(crate) use frame::encode_wrapping;
 pub use frame::{
     CUT_FORMAT, FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode, frame_sealed, unframe_sealed,
 };
+pub use interrupt::StoredInterrupt;
 pub use join::{JoinChange, JoinEvent};
 pub use ladder::Ladder;
 pub use outline::{graph_name, written_ms};
@@ -32,7 +34,7 @@ pub use pause::PausePoint;
 pub use post::{PostImage, StoredPost};
 pub use record::{
     Body, Branched, ChosenRoute, Commit, Critique, Crossing, GateRound, GateStop, NodeTable, Opened, Planned,
-    Record, StoredChannel, StoredInterrupt,
+    Record, StoredChannel,
 };
 pub(crate) use scan::large_values;
 pub use shape::{Shape, StoredEdge, StoredGate, StoredJoin};

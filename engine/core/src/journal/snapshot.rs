@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::budget::BudgetImage;
+use super::interrupt::StoredInterrupt;
 use super::pause::PausePoint;
 use super::post::{PostImage, StoredPost};
-use super::record::{ChosenRoute, Critique, Crossing, NodeTable, StoredInterrupt};
+use super::record::{ChosenRoute, Critique, Crossing, NodeTable};
 use super::step::StoredStep;
 use super::undo::UndoImages;
 use crate::failure::Failure;

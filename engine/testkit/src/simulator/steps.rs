@@ -4,14 +4,15 @@
 use std::collections::{HashMap, HashSet};
 
 use statewright_engine_core::{
-    ActivationId, EffectClass, Event, Execution, Failure, Journaling, Seq, StepKept, StepState, StoredStep,
-    StoredUndo, Task,
+    ActivationId, EffectClass, Event, Execution, Failure, Journaling, NodeFailure, Seq, StepKept, StepState,
+    StoredStep, StoredUndo, Task,
 };
 
 use super::budgets::Claims;
 use super::process::Process;
 use super::world::{World, run_number};
 use crate::script::{ScriptedStep, Visit};
+use crate::state::Wide;
 
 /// One execution of a node that is under way.
 pub(super) struct Running {
@@ -76,7 +77,7 @@ impl World {
         let running = &process.running[index];
         let (activation, attempt) = (running.task.activation, running.task.attempt);
         let state = running.task.state.clone().downcast().unwrap_or_default();
-        let input = super::process::input(&running.task)?;
+        let input = input(&running.task)?;
         let visit = Visit { node: running.task.node, activation, input, state: &state };
         let steps = self.scenario.script.steps(&visit);
         let Some(step) = steps.get(running.place) else { return self.settle_held(process, index) };
@@ -269,4 +270,17 @@ fn stored(step: &ScriptedStep, state: StepState, kind: &str) -> StoredStep {
     let undo = StoredUndo { kind: kind.to_owned(), payload: name.clone().into_bytes().into() };
     let undo = undoable.then(|| Box::new(undo));
     StoredStep { name, input: None, class, per_attempt, state, undo }
+}
+
+pub(super) fn input(task: &Task) -> Result<Option<u64>, String> {
+    if task.input.is_unit() {
+        return Ok(None);
+    }
+    if let Ok(failure) = task.input.read::<NodeFailure>() {
+        return failure.message.parse().map(Some).map_err(|_| "a handler is told something else".to_owned());
+    }
+    task.input
+        .read::<Wide>()
+        .map(|Wide(number)| Some(number))
+        .map_err(|error| format!("the input of {} cannot be read: {error}", task.activation))
 }
