@@ -221,7 +221,8 @@ impl Execution {
         let retry = if short.is_some() { None } else { self.retry(index, &failure, now_ms, draw) };
         let handled = retry.is_none() && short.is_none() && self.has_handler(index);
         let failure = if handled { self.with_unknown_effects(index, failure) } else { failure };
-        let stops = self.stops(index, retry.is_none() && !handled);
+        // Nor does it end what others do beside it.
+        let stops = self.stops(index, retry.is_none() && short.is_none() && !handled);
         let cut_short = stops.is_some();
         self.end_reservations_of(stops.as_deref());
         let budget = BudgetChange { short: short.clone(), ..self.budgets.take_change() }.boxed();

@@ -197,6 +197,7 @@ impl Execution {
         self.held.clear();
         (self.drained, self.cut_short) = (false, false);
         self.back_offs.clear();
+        self.lanes.clear();
         self.count_unsettled();
         let begun = std::mem::take(&mut compensating.begun);
         self.undos.compensating = Some(compensating);
