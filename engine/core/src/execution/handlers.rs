@@ -396,8 +396,10 @@ impl Execution {
         }
         self.may_go_on()?;
         if self.driving && self.undos.is_compensating() {
-            // It is on its way to the same end.
-            return Ok(());
+            // It is on its way to the same end, and nobody wants to wait for the outbox.
+            self.gated.retain(|(_, action)| !matches!(action, Gated::Deliver(_)));
+            self.take_posts_back();
+            return self.settle(now_ms);
         }
         self.budgets.end_all();
         self.write_settlements(now_ms)?;
