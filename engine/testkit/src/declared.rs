@@ -30,7 +30,7 @@ pub(crate) fn budgeted(seed: u64, topology: &mut Topology) {
 
 /// Says how effects are undone, and in some graphs that a failure brings it about.
 pub(crate) fn undoing(seed: u64, topology: &mut Topology) {
-    let mut rng = Rng::new(mix(&[seed, 11]));
+    let mut rng = Rng::new(mix(&[seed, 13]));
     let retry = RetryPolicy::new().attempts(rng.between(1, 3) as u32).initial(Duration::from_millis(5));
     let policy = UndoPolicy::new().retry(retry);
     let by_key = rng.chance(500);

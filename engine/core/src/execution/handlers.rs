@@ -221,7 +221,8 @@ impl Execution {
         let retry = if short.is_some() { None } else { self.retry(index, &failure, now_ms, draw) };
         let handled = retry.is_none() && short.is_none() && self.has_handler(index);
         let failure = if handled { self.with_unknown_effects(index, failure) } else { failure };
-        let stops = self.stops(index, retry.is_none() && !handled);
+        // Nor does it end what others do beside it.
+        let stops = self.stops(index, retry.is_none() && short.is_none() && !handled);
         let cut_short = stops.is_some();
         self.end_reservations_of(stops.as_deref());
         let budget = BudgetChange { short: short.clone(), ..self.budgets.take_change() }.boxed();
@@ -395,8 +396,10 @@ impl Execution {
         }
         self.may_go_on()?;
         if self.driving && self.undos.is_compensating() {
-            // It is on its way to the same end.
-            return Ok(());
+            // It is on its way to the same end, and nobody wants to wait for the outbox.
+            self.gated.retain(|(_, action)| !matches!(action, Gated::Deliver(_)));
+            self.take_posts_back();
+            return self.settle(now_ms);
         }
         self.budgets.end_all();
         self.write_settlements(now_ms)?;

@@ -37,6 +37,7 @@ mod outbox;
 mod overdue;
 mod past;
 mod pauses;
+mod questions;
 mod recover;
 mod refused;
 mod replay;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 pub use super::options::{Journaling, Limits, Observe, Options};
+pub use super::questions::{Answer, Asking};
 pub use super::refused::Refused;
 use super::reserve::{Reserved, Spent, Wish};
 use crate::budget::{BudgetEvent, LimitChange, Shortage};
 use crate::cell::{Snapshot, UpdateValue};
 use crate::failure::Failure;
 use crate::ids::{ActivationId, EdgeIx, NodeIx, RunId, Seq};
-use crate::journal::{Critique, GateRound, Ladder, PausePoint, StoredPost, StoredStep, UndoState};
+use crate::journal::{Critique, GateRound, PausePoint, StoredPost, StoredStep, UndoState};
 use crate::payload::Payload;
 use crate::route::Decision;
 use crate::undo::{NotUndone, UndoEnd, UndoTask};
@@ -230,28 +231,6 @@ impl std::fmt::Debug for Task {
             .field("input", &self.input)
             .finish_non_exhaustive()
     }
-}
-
-/// A question that a node asks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asking {
-    /// The name that the node gave it.
-    pub name: String,
-    /// The question, MessagePack.
-    pub question: Vec<u8>,
-    /// After how many milliseconds it is answered by this, MessagePack, when the thread is taken up.
-    pub expiry: Option<(u64, Vec<u8>)>,
-    /// To whom it is posed, and to whom next.
-    pub ladder: Option<Box<Ladder>>,
-}
-
-/// An answer to a question of this activation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The name that the node gave the question.
-    pub name: String,
-    /// The answer, MessagePack.
-    pub value: Vec<u8>,
 }
 
 /// A step is as durable as the thread's level promises, or cannot be kept.

@@ -6,6 +6,7 @@
 mod budget;
 mod crashed;
 mod frame;
+mod interrupt;
 mod join;
 mod ladder;
 mod outline;
@@ -26,6 +27,7 @@ pub(crate) use frame::encode_wrapping;
 pub use frame::{
     CUT_FORMAT, FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode, frame_sealed, unframe_sealed,
 };
+pub use interrupt::StoredInterrupt;
 pub use join::{JoinChange, JoinEvent};
 pub use ladder::Ladder;
 pub use outline::{graph_name, written_ms};
@@ -33,7 +35,6 @@ pub use pause::PausePoint;
 pub use post::{PostImage, StoredPost};
 pub use record::{
     Body, Branched, ChosenRoute, Commit, Critique, Crossing, GateRound, GateStop, Opened, Planned, Record,
-    StoredInterrupt,
 };
 pub(crate) use scan::large_values;
 pub use shape::{Shape, StoredEdge, StoredGate, StoredJoin};

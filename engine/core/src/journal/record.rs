@@ -8,8 +8,8 @@ use serde_bytes::ByteBuf;
 
 use super::budget::BudgetChange;
 use super::crashed::Crashed;
+use super::interrupt::StoredInterrupt;
 use super::join::JoinChange;
-use super::ladder::Ladder;
 use super::pause::PausePoint;
 use super::post::StoredPost;
 use super::step::StoredStep;
@@ -415,29 +415,6 @@ pub struct ChosenRoute {
     /// Its payloads.
     #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
     pub payloads: Vec<ByteBuf>,
-}
-
-/// A question as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredInterrupt {
-    /// Its id within the thread.
-    #[serde(rename = "i")]
-    pub id: String,
-    /// The name that the node gave it.
-    #[serde(rename = "n")]
-    pub name: String,
-    /// The question, MessagePack.
-    #[serde(rename = "q")]
-    pub question: ByteBuf,
-    /// From when on, in milliseconds since 1970, it is answered by what follows.
-    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
-    pub deadline_ms: Option<u64>,
-    /// The answer that counts after the deadline, MessagePack.
-    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<ByteBuf>,
-    /// To whom it is posed, and to whom next.
-    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
-    pub ladder: Option<Box<Ladder>>,
 }
 
 fn no_bytes(bytes: &ByteBuf) -> bool {

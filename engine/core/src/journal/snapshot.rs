@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::budget::BudgetImage;
+use super::interrupt::StoredInterrupt;
 use super::pause::PausePoint;
 use super::post::{PostImage, StoredPost};
-use super::record::{ChosenRoute, Critique, Crossing, StoredInterrupt};
+use super::record::{ChosenRoute, Critique, Crossing};
 use super::step::StoredStep;
 use super::table::NodeTable;
 use super::undo::UndoImages;

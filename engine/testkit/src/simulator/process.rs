@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use statewright_engine_core::journal::Body;
 use statewright_engine_core::{
-    Action, ActivationId, Asking, EffectClass, Event, Execution, Failure, FailureKind, Journaling,
-    NodeFailure, NodeIx, Notice, Outcome, Seq, State, Status, StepState, StoredStep, Task, UpdateValue,
+    Action, ActivationId, Asking, EffectClass, Event, Execution, Failure, FailureKind, Journaling, NodeIx,
+    Notice, Outcome, Seq, State, Status, StepState, StoredStep, Task, UpdateValue,
 };
 
-use super::steps::{Next, Running};
+use super::steps::{Next, Running, input};
 use super::undo::Undoing;
 use super::watch::Content;
 use super::world::{World, run_number};
 use crate::script::Visit;
-use crate::state::{SimState, Wide, panic_in_reducer};
+use crate::state::{SimState, panic_in_reducer};
 
 const FAILURES_MAX: u32 = 6;
 
@@ -479,17 +479,4 @@ impl World {
         }
         self.check_state(&process.execution)
     }
-}
-
-pub(super) fn input(task: &Task) -> Result<Option<u64>, String> {
-    if task.input.is_unit() {
-        return Ok(None);
-    }
-    if let Ok(failure) = task.input.read::<NodeFailure>() {
-        return failure.message.parse().map(Some).map_err(|_| "a handler is told something else".to_owned());
-    }
-    task.input
-        .read::<Wide>()
-        .map(|Wide(number)| Some(number))
-        .map_err(|error| format!("the input of {} cannot be read: {error}", task.activation))
 }

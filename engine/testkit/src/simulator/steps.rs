@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use statewright_engine_core::{
-    ActivationId, EffectClass, Event, Failure, Journaling, Seq, StepKept, StepState, StoredStep, StoredUndo,
-    Task,
+    ActivationId, EffectClass, Event, Failure, Journaling, NodeFailure, Seq, StepKept, StepState, StoredStep,
+    StoredUndo, Task,
 };
 
 use super::budgets::Claims;
@@ -13,6 +13,7 @@ use super::process::Process;
 use super::undo::is_over;
 use super::world::{World, run_number};
 use crate::script::{ScriptedStep, Visit};
+use crate::state::Wide;
 
 /// One execution of a node that is under way.
 pub(super) struct Running {
@@ -77,7 +78,7 @@ impl World {
         let running = &process.running[index];
         let (activation, attempt) = (running.task.activation, running.task.attempt);
         let state = running.task.state.clone().downcast().unwrap_or_default();
-        let input = super::process::input(&running.task)?;
+        let input = input(&running.task)?;
         let visit = Visit { node: running.task.node, activation, input, state: &state };
         let steps = self.scenario.script.steps(&visit);
         let Some(step) = steps.get(running.place) else { return self.settle_held(process, index) };
@@ -245,8 +246,10 @@ impl World {
                 continue;
             }
             let (name, place) = id.split_once('@').unwrap_or_default();
-            let index = place.rsplit_once('.').and_then(|(_, index)| index.parse().ok()).unwrap_or_default();
-            let activation = ActivationId { superstep: execution.superstep(), index };
+            // What is undone was done in an earlier superstep.
+            let (superstep, index) = place.rsplit_once('.').unwrap_or_default();
+            let superstep = superstep.parse().map_err(|_| format!("the id `{id}` names no activation"))?;
+            let activation = ActivationId { superstep, index: index.parse().unwrap_or_default() };
             let done = match id.strip_prefix("undo ") {
                 // It is as good as undone if it never took place.
                 Some(effect) => {
@@ -278,4 +281,17 @@ fn stored(step: &ScriptedStep, state: StepState, kind: &str) -> StoredStep {
     let undo = StoredUndo { kind: kind.to_owned(), payload: name.clone().into_bytes().into() };
     let undo = undoable.then(|| Box::new(undo));
     StoredStep { name, input: None, class, per_attempt, state, undo }
+}
+
+pub(super) fn input(task: &Task) -> Result<Option<u64>, String> {
+    if task.input.is_unit() {
+        return Ok(None);
+    }
+    if let Ok(failure) = task.input.read::<NodeFailure>() {
+        return failure.message.parse().map(Some).map_err(|_| "a handler is told something else".to_owned());
+    }
+    task.input
+        .read::<Wide>()
+        .map(|Wide(number)| Some(number))
+        .map_err(|error| format!("the input of {} cannot be read: {error}", task.activation))
 }

@@ -22,7 +22,7 @@ use crate::rng::{Rng, mix};
 use crate::scenario::Scenario;
 use crate::state::SimState;
 
-const STEPS_MAX: usize = 20_000;
+const STEPS_MAX: usize = 60_000;
 const ACTIVATIONS_MAX: usize = 30;
 const CRASHES_MAX: usize = 4;
 
