@@ -61,9 +61,10 @@ enum Verdict {
 
 impl Budgets {
     pub(super) fn of(plan: &Plan) -> Self {
-        let nodes = plan.nodes.iter().map(|node| (Scope::OneNode(node.name.to_string()), &node.budget));
+        let limited = plan.nodes.iter().filter(|node| !node.budget.limits().is_empty());
+        let nodes = limited.map(|node| (Scope::OneNode(node.name.to_string()), &node.budget));
         let scopes = [(Scope::Thread, &plan.thread_budget), (Scope::Run, &plan.run_budget)];
-        let limits = scopes.into_iter().chain(nodes).filter(|(_, budget)| !budget.limits().is_empty());
+        let limits = scopes.into_iter().filter(|(_, budget)| !budget.limits().is_empty()).chain(nodes);
         Self {
             declared: limits.map(|(scope, budget)| (scope, budget.limits().clone())).collect(),
             ..Self::default()

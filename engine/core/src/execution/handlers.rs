@@ -61,7 +61,10 @@ impl Execution {
             let table = self.plan.table.as_ref();
             let input = Bytes::new(&bytes);
             let body = HotBody::Opened(HotOpened { run: &run, input, table, commit, budget });
-            let bytes = journal::encode(&writer::record(&self.plan, now_ms, body))?;
+            let bytes = journal::encode_about(
+                self.plan.table_bytes() + input.len() + 512,
+                &writer::record(&self.plan, now_ms, body),
+            )?;
             self.writer.push(EntryKind::Record, bytes);
         }
         self.half_folded = false;

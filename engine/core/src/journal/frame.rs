@@ -105,8 +105,16 @@ pub(crate) fn encode_wrapping<T: Serialize>(body: &T) -> Result<Vec<u8>, FrameEr
     encode_up_to(MAX_ENTRY_BYTES + WRAPPING_BYTES, body)
 }
 
+/// Frames a body of about this many bytes, so that a large one is not copied again and again while it grows.
+pub(crate) fn encode_about<T: Serialize>(about: usize, body: &T) -> Result<Vec<u8>, FrameError> {
+    encode_into(Vec::with_capacity(about.clamp(192, MAX_ENTRY_BYTES)), MAX_ENTRY_BYTES, body)
+}
+
 fn encode_up_to<T: Serialize>(most: usize, body: &T) -> Result<Vec<u8>, FrameError> {
-    let mut bytes = Vec::with_capacity(192);
+    encode_into(Vec::with_capacity(192), most, body)
+}
+
+fn encode_into<T: Serialize>(mut bytes: Vec<u8>, most: usize, body: &T) -> Result<Vec<u8>, FrameError> {
     bytes.extend_from_slice(&[FORMAT, 0, 0, 0, 0]);
     rmp_serde::encode::write_named(&mut bytes, body)
         .map_err(|error| FrameError::Malformed { reason: error.to_string() })?;

@@ -23,10 +23,10 @@ mod values;
 
 pub use budget::{BudgetChange, BudgetImage, CounterImage, Holder, Reservation, Settlement};
 pub use crashed::Crashed;
-pub(crate) use frame::encode_wrapping;
 pub use frame::{
     CUT_FORMAT, FORMAT, FrameError, MAX_ENTRY_BYTES, decode, encode, frame_sealed, unframe_sealed,
 };
+pub(crate) use frame::{encode_about, encode_wrapping};
 pub use interrupt::StoredInterrupt;
 pub use join::{JoinChange, JoinEvent};
 pub use ladder::Ladder;

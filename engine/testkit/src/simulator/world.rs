@@ -2,12 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use statewright_engine_core::{
-    ActivationId, Entry, Event, Execution, Journaling, Limits, Observe, Options, Outcome, RunId, Seq, Status,
-    TypedCell, UpdateValue,
-};
-
 use statewright_engine_core::journal::CUT_FORMAT;
+use statewright_engine_core::{
+    ActivationId, EdgeIx, Entry, Event, Execution, Journaling, Limits, Observe, Options, Outcome, RunId, Seq,
+    Status, TypedCell, UpdateValue,
+};
 
 use super::budgets::Purse;
 use super::ledger::Ledger;
@@ -310,24 +309,7 @@ impl World {
                 self.raise(&mut process.execution, &short)?;
                 self.take_up(process)?;
             }
-            Status::Stopped(Outcome::Exhausted(edge)) => {
-                let superstep = process.execution.superstep();
-                let edge = &self.scenario.plan.edges[edge.index()];
-                let expected = self.expected.get(run);
-                let known = expected.and_then(|expected| {
-                    expected.exhaustions.iter().position(|e| {
-                        e.superstep == superstep && e.source == edge.source && e.target == edge.target
-                    })
-                });
-                let Some(place) = known else {
-                    return Err(format!(
-                        "a bound is used up before superstep {superstep}, but not in the reference"
-                    ));
-                };
-                let last =
-                    expected.is_some_and(|e| e.end == End::Exhausted && place + 1 == e.exhaustions.len());
-                if last { self.over = true } else { self.take_up(process)? }
-            }
+            Status::Stopped(Outcome::Exhausted(edge)) => self.after_exhaustion(process, run, edge)?,
             Status::Stopped(Outcome::Failed(failures)) => {
                 let commit =
                     failures.iter().find(|(node, _)| node.is_none()).map(|(_, failure)| failure.code.clone());
@@ -335,6 +317,27 @@ impl World {
             }
         }
         Ok(true)
+    }
+
+    fn after_exhaustion(&mut self, process: &mut Process, run: usize, edge: EdgeIx) -> Result<(), String> {
+        let superstep = process.execution.superstep();
+        let edge = &self.scenario.plan.edges[edge.index()];
+        let expected = self.expected.get(run);
+        let known = expected.and_then(|expected| {
+            expected
+                .exhaustions
+                .iter()
+                .position(|e| e.superstep == superstep && e.source == edge.source && e.target == edge.target)
+        });
+        let Some(place) = known else {
+            return Err(format!("a bound is used up before superstep {superstep}, but not in the reference"));
+        };
+        let last = expected.is_some_and(|e| e.end == End::Exhausted && place + 1 == e.exhaustions.len());
+        if last {
+            self.over = true;
+            return Ok(());
+        }
+        self.take_up(process)
     }
 
     fn after_failure(
