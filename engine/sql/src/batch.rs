@@ -5,6 +5,7 @@
 //! batch: a row that lost its thread is left out, and the others are stored.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use statewright_engine_core::{Entry, EntryKind, Seq, ThreadId};
@@ -170,8 +171,9 @@ impl Batch {
         connection.insert(std::mem::take(&mut self.rows)).await
     }
 
-    /// Tells every driver what became of its entries. Gives the number of those that were stored.
-    pub(crate) fn finish(self, result: &Result<Stored, StoreError>) -> u64 {
+    /// Tells every driver what became of its entries. Those that were stored are counted first, so that whoever is told
+    /// finds them counted.
+    pub(crate) fn finish(self, result: &Result<Stored, StoreError>, counted: &AtomicU64) {
         let mut count = 0;
         let mut settled = Vec::with_capacity(self.appends.len());
         for append in self.appends {
@@ -186,8 +188,8 @@ impl Batch {
             held.progress().settle(append.entry.seq, &result);
             settled.push((append, result));
         }
+        counted.fetch_add(count, Ordering::Relaxed);
         acknowledge(settled);
-        count
     }
 }
 

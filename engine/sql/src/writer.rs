@@ -269,8 +269,7 @@ impl Writer {
         if let Err(error) = &result {
             tracing::error!(database = %database.place(), entries = batch.len(), %error, "entries were not stored");
         }
-        let stored = batch.finish(&result);
-        self.shared.entries.fetch_add(stored, Ordering::Relaxed);
+        batch.finish(&result, &self.shared.entries);
     }
 
     async fn commit(&mut self, batch: &mut Batch) -> Result<crate::batch::Stored, sqlx::Error> {
