@@ -1,6 +1,7 @@
 //! A program of which two builds share a database: this file is both builds, and the test that drives them.
 
 #![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
+#![expect(clippy::print_stdout, reason = "a test without a harness says itself how it ended")]
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Output};
@@ -76,6 +77,8 @@ fn main() -> ExitCode {
     match std::env::var(BUILD).as_deref() {
         Err(_) => {
             runs_are_checked_before_a_deployment();
+            // Without a harness nobody else says so.
+            println!("test runs_are_checked_before_a_deployment ... ok");
             ExitCode::SUCCESS
         }
         Ok("old") => app
