@@ -64,6 +64,11 @@ pub(crate) fn unreadable(node: &str, reason: &str) -> NodeError {
     .with_code("SW-X233")
 }
 
+fn read_input<I: Data>(input: &Payload, activation: &Activation) -> Result<I, NodeError> {
+    let node = || activation.plan().node_name(activation.node);
+    input.read::<I>().map_err(|reason| unreadable(node(), &reason))
+}
+
 /// An async function or closure.
 pub(crate) struct FunctionNode<F, I> {
     pub(crate) function: F,
@@ -84,12 +89,9 @@ where
         input: &Payload,
         activation: Arc<Activation>,
     ) -> BoxFuture<'static, NodeOutput> {
-        let input = match input.read::<I>() {
+        let input = match read_input::<I>(input, &activation) {
             Ok(input) => input,
-            Err(reason) => {
-                let error = unreadable(activation.plan().node_name(activation.node), &reason);
-                return Box::pin(std::future::ready(Err(error)));
-            }
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
         let future = (self.function)(Ctx { state, input, activation });
         Box::pin(async move { future.await.map(erase) })
@@ -110,12 +112,9 @@ impl<S: State, N: Node<S>> ErasedNode<S> for StructNode<N> {
         input: &Payload,
         activation: Arc<Activation>,
     ) -> BoxFuture<'static, NodeOutput> {
-        let input = match input.read::<N::In>() {
+        let input = match read_input::<N::In>(input, &activation) {
             Ok(input) => input,
-            Err(reason) => {
-                let error = unreadable(activation.plan().node_name(activation.node), &reason);
-                return Box::pin(std::future::ready(Err(error)));
-            }
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
         let node = self.0.clone();
         Box::pin(async move { node.run(Ctx { state, input, activation }).await.map(erase) })

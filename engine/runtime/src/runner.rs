@@ -118,9 +118,9 @@ impl<S: State> Runner<S> {
 
     /// Delivers the items of this kind that nodes post by [`crate::Ctx::outbox`]: one after the other, in the order in
     /// which they were committed, and only once their superstep is durable. An item that is not delivered, because
-    /// the handler fails, takes longer than 60 s ([`Runner::outbox_timeout`]) or the process dies, comes again with the same id when the thread is next taken up, or by
-    /// [`Runner::deliver`], and not before. It does not hold up later ones, so the order holds among items that are
-    /// delivered at the first try.
+    /// the handler fails, takes longer than 60 s ([`Runner::outbox_timeout`]) or the process dies, comes again with the
+    /// same id when the thread is next taken up, or by [`Runner::deliver`], and not before. It does not hold up later
+    /// ones, so the order holds among items that are delivered at the first try.
     #[must_use]
     pub fn outbox<T: Data, Fut>(
         mut self,

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use futures_util::{StreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::{BoxFuture, ChatFold, Message, ModelError, ModelId, ToolCall, ToolSpec, Usage};
+use crate::{BoxFuture, ChatFold, Message, ModelError, ModelId, Reasoning, ToolCall, ToolSpec, Usage};
 
 /// A language model that answers a conversation, streamed.
 ///
@@ -68,6 +69,60 @@ pub struct ChatRequest {
     /// A key that is the same whenever the same piece of work is tried again, over retries and crashes. Adapters
     /// send it as `Idempotency-Key`, so that a server can tell repeated work from new work.
     pub idempotency_key: Option<String>,
+    /// Whether and which tool the model has to call.
+    #[serde(skip_serializing_if = "ToolChoice::is_auto")]
+    pub tool_choice: ToolChoice,
+    /// Whether it may call several tools at once; the provider's default when `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    /// The form that the answer's text must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputSchema>,
+    /// Texts at which generation ends.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// A seed for providers that sample reproducibly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// How many leading messages stay the same in the calls that follow, so that a provider can keep them in its cache;
+    /// each number marks the end of one such prefix, shortest first. Tools count as part of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cache_prefixes: Vec<usize>,
+    /// Fields that are put into the provider's request as they are, over what the adapter would send.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub extra_body: Map<String, Value>,
+}
+
+/// Whether and which tool a model has to call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolChoice {
+    /// As it likes.
+    #[default]
+    Auto,
+    /// None, although tools are listed.
+    None,
+    /// At least one.
+    Required,
+    /// This one.
+    Named(String),
+}
+
+impl ToolChoice {
+    /// Whether the model is free.
+    #[must_use]
+    pub fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+}
+
+/// A form that an answer must have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputSchema {
+    /// A short name for the provider: letters, digits, `_` and `-`.
+    pub name: String,
+    /// The JSON schema of the whole text.
+    pub schema: Value,
 }
 
 impl ChatRequest {
@@ -103,6 +158,8 @@ pub enum ChatDelta {
         /// The next fragment of the arguments' JSON text; may be empty.
         arguments: String,
     },
+    /// More of the model's reasoning, which is no part of the text. A signature or a ciphertext ends a stretch.
+    Reasoning(Reasoning),
     /// The usage of the whole call; a later one replaces an earlier one.
     Usage(Usage),
     /// Generation ended.
@@ -147,6 +204,9 @@ pub struct ChatResponse {
     pub text: String,
     /// The tool calls, in the order of their first fragment.
     pub tool_calls: Vec<ToolCall>,
+    /// What the model thought before, stretch by stretch; empty with most models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasoning: Vec<Reasoning>,
     /// The tokens used, or `None` when the provider did not say: unknown is not zero.
     pub usage: Option<Usage>,
     /// Why generation ended.

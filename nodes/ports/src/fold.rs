@@ -1,6 +1,6 @@
 //! Folds the deltas of a streamed answer into one response. Pure: no I/O and no clock.
 
-use crate::{ChatDelta, ChatResponse, FinishReason, ModelError, ModelId, ToolCall, Usage};
+use crate::{ChatDelta, ChatResponse, FinishReason, ModelError, ModelId, Reasoning, ToolCall, Usage};
 
 /// The most text and tool arguments of one answer, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -24,6 +24,7 @@ pub struct ChatFold {
     model: ModelId,
     text: String,
     calls: Vec<PartialCall>,
+    reasoning: Vec<Reasoning>,
     usage: Option<Usage>,
     finish: Option<FinishReason>,
     bytes: usize,
@@ -41,7 +42,15 @@ impl ChatFold {
     /// An empty answer of `model`.
     #[must_use]
     pub fn new(model: ModelId) -> Self {
-        Self { model, text: String::new(), calls: Vec::new(), usage: None, finish: None, bytes: 0 }
+        Self {
+            model,
+            text: String::new(),
+            calls: Vec::new(),
+            reasoning: Vec::new(),
+            usage: None,
+            finish: None,
+            bytes: 0,
+        }
     }
 
     /// The text so far.
@@ -69,6 +78,7 @@ impl ChatFold {
                     &arguments,
                 )?;
             }
+            ChatDelta::Reasoning(more) => self.push_reasoning(more)?,
             ChatDelta::Usage(usage) => self.usage = Some(usage),
             ChatDelta::Finish(finish) => self.finish = Some(finish),
         }
@@ -90,7 +100,22 @@ impl ChatFold {
         }
         let calls = self.calls.into_iter().enumerate().map(|(position, call)| call.complete(position));
         let tool_calls = calls.collect::<Result<_, _>>()?;
-        Ok(ChatResponse { text: self.text, tool_calls, usage: self.usage, finish, model: self.model })
+        let Self { model, text, reasoning, usage, .. } = self;
+        Ok(ChatResponse { text, tool_calls, reasoning, usage, finish, model })
+    }
+
+    /// A stretch goes on until it is sealed, or was hidden.
+    fn push_reasoning(&mut self, more: Reasoning) -> Result<(), ModelError> {
+        let sealed = |of: &Reasoning| of.signature.as_ref().or(of.redacted.as_ref()).map_or(0, String::len);
+        self.count_bytes(more.text.len() + sealed(&more))?;
+        match self.reasoning.last_mut() {
+            Some(open) if sealed(open) == 0 && more.redacted.is_none() => {
+                open.text.push_str(&more.text);
+                open.signature = more.signature;
+            }
+            _ => self.reasoning.push(more),
+        }
+        Ok(())
     }
 
     fn push_call(

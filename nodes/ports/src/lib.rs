@@ -7,19 +7,25 @@ pub mod attributes;
 mod chat;
 mod error;
 mod fold;
+mod host;
 pub mod item;
 mod message;
 mod model_id;
 pub mod purpose;
 mod tokens;
+mod tool;
 mod usage;
 
-pub use chat::{ChatDelta, ChatModel, ChatRequest, ChatResponse, ChatStream, FinishReason};
+pub use chat::{
+    ChatDelta, ChatModel, ChatRequest, ChatResponse, ChatStream, FinishReason, OutputSchema, ToolChoice,
+};
 pub use error::{BODY_BYTES_MAX, ErrorClass, ModelError, body_excerpt};
 pub use fold::{ANSWER_BYTES_MAX, ChatFold, TOOL_CALLS_MAX};
-pub use message::{Message, Part, Role, ToolCall, ToolResult, ToolSpec};
+pub use host::{HostError, HostStep, NodeHost, Work};
+pub use message::{Image, Message, Part, Reasoning, Role, ToolCall, ToolResult, ToolSpec};
 pub use model_id::{MODEL_ID_CHARS_MAX, ModelId};
 pub use tokens::TokenCounter;
+pub use tool::{SideEffect, Tool, ToolError, ToolInput, ToolOutput};
 pub use usage::Usage;
 
 /// A boxed future that can move between threads; what object-safe async methods return.

@@ -30,6 +30,39 @@ pub enum Part {
     ToolCall(ToolCall),
     /// The answer to a call; only in tool messages.
     ToolResult(ToolResult),
+    /// A picture; only in user messages.
+    Image(Image),
+    /// What a model thought before it answered; only in assistant messages. It is not part of the answer's text.
+    Reasoning(Reasoning),
+}
+
+/// A picture for a model that can see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Image {
+    /// Where the provider fetches it from.
+    Url(String),
+    /// The picture itself.
+    Data {
+        /// Its kind, such as `image/png`.
+        media_type: String,
+        /// Its bytes in base64, standard alphabet with padding.
+        base64: String,
+    },
+}
+
+/// A stretch of a model's reasoning. Some providers want it back, unchanged, together with the tool calls that it led to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reasoning {
+    /// What may be read of it; empty when the provider hides it.
+    pub text: String,
+    /// The provider's seal over it, to be sent back with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// The provider's ciphertext where it hides the text, to be sent back in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<String>,
 }
 
 /// One message of a conversation: a role and its parts, in order.

@@ -21,6 +21,9 @@ pub struct Usage {
     pub input_tokens: u64,
     /// The part of `input_tokens` that the provider's cache served.
     pub cached_input_tokens: u64,
+    /// The part of `input_tokens` that was written into the provider's cache, where that is billed on its own.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cache_write_tokens: u64,
     /// Tokens of the answer, reasoning included.
     pub output_tokens: u64,
     /// The part of `output_tokens` that was reasoning and not shown.
@@ -35,6 +38,10 @@ impl Usage {
     }
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl Add for Usage {
     type Output = Self;
 
@@ -42,6 +49,7 @@ impl Add for Usage {
         Self {
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
             cached_input_tokens: self.cached_input_tokens.saturating_add(other.cached_input_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
         }

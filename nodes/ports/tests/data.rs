@@ -119,9 +119,10 @@ proptest! {
     }
 
     #[test]
-    fn usage_sums_do_not_depend_on_grouping(a in any::<[u64; 4]>(), b in any::<[u64; 4]>(), c in any::<[u64; 4]>()) {
-        let usage = |[input_tokens, cached_input_tokens, output_tokens, reasoning_tokens]: [u64; 4]| {
-            Usage { input_tokens, cached_input_tokens, output_tokens, reasoning_tokens }
+    fn usage_sums_do_not_depend_on_grouping(a in any::<[u64; 5]>(), b in any::<[u64; 5]>(), c in any::<[u64; 5]>()) {
+        let usage = |counts: [u64; 5]| {
+            let [input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens] = counts;
+            Usage { input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens }
         };
         let (a, b, c) = (usage(a), usage(b), usage(c));
         prop_assert_eq!((a + b) + c, [a, b, c].into_iter().sum());

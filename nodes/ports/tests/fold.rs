@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use statewright_nodes_ports::{
     ANSWER_BYTES_MAX, ChatDelta, ChatFold, ChatResponse, ErrorClass, FinishReason, ModelError, ModelId,
-    TOOL_CALLS_MAX, ToolCall, Usage,
+    Reasoning, TOOL_CALLS_MAX, ToolCall, Usage,
 };
 
 fn model() -> ModelId {
@@ -41,11 +41,38 @@ fn text_usage_and_finish_are_collected() {
     let expected = ChatResponse {
         text: "a b".to_owned(),
         tool_calls: vec![],
+        reasoning: vec![],
         usage: Some(usage),
         finish: FinishReason::Stop,
         model: model(),
     };
     assert_eq!(answer, Ok(expected));
+}
+
+#[test]
+fn a_stretch_of_reasoning_goes_on_until_it_is_sealed() {
+    let thought = |text: &str, signature: Option<&str>| {
+        let signature = signature.map(str::to_owned);
+        ChatDelta::Reasoning(Reasoning { text: text.to_owned(), signature, redacted: None })
+    };
+    let hidden = Reasoning { redacted: Some("c1ph3r".to_owned()), ..Reasoning::default() };
+    let answer = fold([
+        thought("first ", None),
+        thought("thought", None),
+        thought("", Some("seal")),
+        ChatDelta::Reasoning(hidden.clone()),
+        thought("second", None),
+        text("answer"),
+        ChatDelta::Finish(FinishReason::Stop),
+    ])
+    .unwrap();
+    let open = |text: &str, signature: Option<&str>| Reasoning {
+        text: text.to_owned(),
+        signature: signature.map(str::to_owned),
+        redacted: None,
+    };
+    assert_eq!(answer.text, "answer");
+    assert_eq!(answer.reasoning, [open("first thought", Some("seal")), hidden, open("second", None)]);
 }
 
 #[test]

@@ -102,6 +102,7 @@ impl From<WireUsage> for Usage {
         Self {
             input_tokens: usage.prompt_tokens,
             cached_input_tokens: usage.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0),
+            cache_write_tokens: 0,
             output_tokens: usage.completion_tokens,
             reasoning_tokens: usage.completion_tokens_details.and_then(|d| d.reasoning_tokens).unwrap_or(0),
         }
@@ -172,6 +173,7 @@ mod tests {
                 vec![ChatDelta::Usage(Usage {
                     input_tokens: 10,
                     cached_input_tokens: 4,
+                    cache_write_tokens: 0,
                     output_tokens: 3,
                     reasoning_tokens: 1,
                 })],

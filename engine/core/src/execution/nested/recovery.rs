@@ -67,8 +67,10 @@ impl Execution {
         let what =
             || RecoverError::Inconsistent { seq, what: "no graph stands where it was written".to_owned() };
         self.slot_mut(seq, index)?;
-        let fresh = self.nested_new(index).ok_or_else(what)?;
-        let nested = self.slots[index as usize].child.get_or_insert(fresh);
+        if self.slots[index as usize].child.is_none() {
+            self.slots[index as usize].child = Some(self.nested_new(index).ok_or_else(what)?);
+        }
+        let nested = self.slots[index as usize].child.as_mut().ok_or_else(what)?;
         let inner = &mut nested.execution;
         let record: Record = read_bytes(seq, entry)?;
         let table = if let Body::Opened(opened) = &record.body { Some(&opened.table) } else { None };
