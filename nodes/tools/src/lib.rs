@@ -4,9 +4,11 @@
 //!   call's arguments.
 //! - [`function`] makes a tool of an async function with typed arguments.
 //! - [`calculator`] computes exactly.
+//! - [`agent`] lets a model call tools until it has an answer.
 //!
-//! Not here: the loop that lets a model call tools, and any knowledge of graphs or models.
+//! Not here: any knowledge of graphs, and models.
 
+pub mod agent;
 pub mod calculator;
 mod function;
 pub mod schema;

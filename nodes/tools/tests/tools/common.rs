@@ -13,7 +13,7 @@ pub(crate) struct BareHost;
 
 impl NodeHost for BareHost {
     fn step<'a>(&'a self, _: HostStep<'a>, work: Work<'a>) -> BoxFuture<'a, Result<Value, HostError>> {
-        work()
+        work
     }
 
     fn ask<'a>(&'a self, _: &'a str, _: Value) -> BoxFuture<'a, Result<Value, HostError>> {
