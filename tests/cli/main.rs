@@ -13,6 +13,7 @@ mod postgres;
 mod storage;
 mod support;
 mod threads;
+mod tools;
 mod upkeep;
 mod values;
 mod wire;

@@ -9,30 +9,11 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 use statewright_nodes_context::corpus::Corpus;
 use statewright_nodes_context::{ContextError, DocsIndex, DocsSearch, chunk};
-use statewright_nodes_ports::{
-    BoxFuture, HostError, HostStep, NodeHost, SideEffect, Tool, ToolError, ToolInput, ToolOutput, Work,
-};
-
-struct BareHost;
-
-impl NodeHost for BareHost {
-    fn step<'a>(&'a self, _: HostStep<'a>, work: Work<'a>) -> BoxFuture<'a, Result<Value, HostError>> {
-        work()
-    }
-
-    fn ask<'a>(&'a self, _: &'a str, _: Value) -> BoxFuture<'a, Result<Value, HostError>> {
-        async { Err(HostError::permanent("none", "nobody is there")) }.boxed()
-    }
-
-    fn emit(&self, _: &'static str, _: Value) {}
-
-    fn key(&self, name: &str) -> String {
-        name.to_owned()
-    }
-}
+use statewright_nodes_ports::{SideEffect, Tool, ToolError, ToolInput, ToolOutput};
+use statewright_nodes_tools::Alone;
 
 fn call(tool: &DocsSearch, arguments: &Value) -> Result<ToolOutput, ToolError> {
-    tool.call(ToolInput { arguments, key: "k", host: &BareHost }).now_or_never().unwrap()
+    tool.call(ToolInput { arguments, key: "k", host: &Alone }).now_or_never().unwrap()
 }
 
 fn search(texts: &[&str]) -> DocsSearch {

@@ -9,6 +9,7 @@
 //!
 //! Not here: the loop that lets a model call tools, and any knowledge of graphs or models.
 
+mod alone;
 mod bounded;
 pub mod calculator;
 pub mod fetch;
@@ -20,6 +21,7 @@ pub mod storage_metrics;
 mod toolbox;
 pub mod workspace;
 
+pub use alone::Alone;
 pub use bounded::{Bounded, OUTPUT_BYTES_MAX, bounded, bounded_bytes};
 pub use function::{Function, IntoToolResult, Json, NoArguments, ToolCx, function};
 /// What derives the schema of a tool's arguments.

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use serde_json::json;
 use statewright_nodes_ports::{SideEffect, Tool, ToolError, ToolInput};
 use statewright_nodes_tools::{
-    Bounded, NoArguments, OUTPUT_BYTES_MAX, ToolCx, Toolbox, bounded, bounded_bytes, function,
+    Alone, Bounded, NoArguments, OUTPUT_BYTES_MAX, ToolCx, Toolbox, bounded, bounded_bytes, function,
 };
 
-use crate::common::{BareHost, call_tool};
+use crate::common::call_tool;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -28,7 +28,7 @@ fn a_result_of_200_mb_is_cut_where_it_lies() {
     let mut content = String::new();
     let counted = allocation_counter::measure(|| {
         let arguments = json!({});
-        let input = ToolInput { arguments: &arguments, key: "k", host: &BareHost };
+        let input = ToolInput { arguments: &arguments, key: "k", host: &Alone };
         content = runtime.block_on(tool.call(input)).unwrap().content;
     });
     assert!(content.len() <= OUTPUT_BYTES_MAX, "{}", content.len());
