@@ -96,6 +96,9 @@ mod documents {
     #[doc = include_str!("../docs/guides/time-travel.md")]
     struct TimeTravel;
 
+    #[doc = include_str!("../docs/guides/writing-a-tool.md")]
+    struct WritingATool;
+
     #[doc = include_str!("../docs/guides/from-langgraph.md")]
     struct FromLangGraph;
 }

@@ -1,6 +1,7 @@
 //! The command line as data. Help texts are written here, and nowhere else but in the files of single commands below.
 
 pub(crate) mod threads;
+pub(crate) mod tools;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,6 +97,11 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Check that everything a run needs is there
     Doctor(DoctorArgs),
+    /// Say which tools there are for models
+    Tools {
+        #[command(subcommand)]
+        command: tools::ToolsCommand,
+    },
     /// Print a completion script
     Completions {
         /// For which shell

@@ -26,6 +26,7 @@ mod signals;
 mod spending;
 mod standing;
 mod threads;
+mod tools;
 mod trace;
 mod watch;
 mod when;
@@ -133,6 +134,7 @@ async fn dispatch(shell: &Shell<'_>, command: Command) -> Result<Exit, CliError>
         Command::Graph(args) => graph::graph(shell, &args).await,
         Command::Explain(args) => explain::explain(shell, &args),
         Command::Doctor(args) => doctor::doctor(shell, &args).await,
+        Command::Tools { command } => tools::tools(shell, command).await,
         Command::Completions { shell: kind } => {
             let mut script = Vec::new();
             clap_complete::generate(kind, &mut self::command(&shell.program), &shell.program, &mut script);

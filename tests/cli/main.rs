@@ -15,6 +15,7 @@ mod react;
 mod storage;
 mod support;
 mod threads;
+mod tools;
 mod upkeep;
 mod values;
 mod wire;

@@ -11,12 +11,12 @@
 //!
 //! Source: JSON Schema, draft 2020-12, "Validation".
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value};
 
-/// How many schemas may be looked at for one value. Only schemas that branch over and over need more.
-const CHECKS_MAX: u32 = 200_000;
+/// How many schemas may be looked at for each value within a value. Only schemas that branch over and over need more.
+const CHECKS_PER_VALUE: usize = 100;
 /// How many references may follow one another.
 const REFERENCES_MAX: u32 = 32;
 /// How many places are looked for: whoever made more mistakes is told of the first ones.
@@ -58,7 +58,7 @@ impl fmt::Display for Violation {
 /// ```
 #[must_use]
 pub fn violations(schema: &Value, value: &Value) -> Vec<Violation> {
-    let mut check = Check { root: schema, left: CHECKS_MAX };
+    let mut check = Check { root: schema, left: CHECKS_PER_VALUE.saturating_mul(count(value)) };
     let mut found = Vec::new();
     check.value(schema, value, &Path::Root, 0, &mut found);
     found
@@ -98,7 +98,7 @@ pub fn check_arguments_schema(schema: &Value) -> Result<(), String> {
 
 /// A value on one line, shortened.
 pub(crate) fn excerpt(value: &Value) -> String {
-    let text = match value {
+    match value {
         Value::String(text) if text.len() > 4 * SHOWN => {
             let start: String = text.chars().take(SHOWN).collect();
             return format!("{}… ({} bytes of text)", Value::String(start), text.len());
@@ -107,11 +107,25 @@ pub(crate) fn excerpt(value: &Value) -> String {
         Value::Object(fields) if fields.len() > SHOWN => {
             return format!("an object of {} fields", fields.len());
         }
-        value => value.to_string(),
-    };
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+        _ => {}
+    }
+    let mut start = Start::default();
+    match write!(start, "{value}") {
+        Ok(()) => start.0,
+        Err(fmt::Error) => {
+            format!("{}…", &start.0[..start.0.char_indices().nth(SHOWN).map_or(0, |(end, _)| end)])
+        }
+    }
+}
+
+/// Takes the start of a text, and no more than that of a value that is large.
+#[derive(Default)]
+struct Start(String);
+
+impl fmt::Write for Start {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push_str(text);
+        if self.0.chars().nth(SHOWN).is_some() { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -145,7 +159,16 @@ impl fmt::Display for Name<'_> {
 
 struct Check<'a> {
     root: &'a Value,
-    left: u32,
+    left: usize,
+}
+
+/// How many values there are in a value, itself among them.
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(count).sum::<usize>(),
+        Value::Object(fields) => fields.values().map(count).sum(),
+        _ => 0,
+    }
 }
 
 impl<'a> Check<'a> {
@@ -370,13 +393,16 @@ fn range(
         ("exclusiveMinimum", ">", |order| order.is_gt()),
         ("exclusiveMaximum", "<", |order| order.is_lt()),
     ];
+    let before = found.len();
     for (keyword, sign, meets) in bounds {
         let Some(Value::Number(bound)) = fields.get(keyword) else { continue };
         if !compare(number, bound).is_some_and(meets) {
             found.push(violation(path, &format!("a number {sign} {bound}"), value));
         }
     }
-    let format = fields.get("format").and_then(Value::as_str).and_then(integers);
+    // Where a bound tells it already, the width of the type tells nothing more.
+    let format = fields.get("format").filter(|_| found.len() == before);
+    let format = format.and_then(Value::as_str).and_then(integers);
     if let (Some((least, most)), Some(given)) = (format, integer(number))
         && !(least..=most).contains(&given)
     {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use statewright_nodes_ports::{Tool, ToolCall, ToolError, ToolSpec};
 
+use crate::bounded::Bounded;
 use crate::schema;
 
 /// The longest name of a tool, in characters.
@@ -128,6 +129,15 @@ impl Toolbox {
         }
         let allowed = self.tools.iter().filter(|tool| names.contains(&tool.spec().name.as_str()));
         Ok(Self { tools: allowed.cloned().collect() })
+    }
+
+    /// The same tools, whose results have at most so many bytes, such as
+    /// [`OUTPUT_BYTES_MAX`](crate::OUTPUT_BYTES_MAX).
+    #[must_use]
+    pub fn bounded(&self, bytes_max: usize) -> Self {
+        let bound =
+            |tool: &Arc<dyn Tool>| -> Arc<dyn Tool> { Arc::new(Bounded::new(Arc::clone(tool), bytes_max)) };
+        Self { tools: self.tools.iter().map(bound).collect() }
     }
 
     /// The tools as they are offered to a model.

@@ -1,35 +1,14 @@
-//! What tests of tools share: a node that lends nothing, and a tool of any schema.
+//! What tests of tools share: calling one, and a tool of any schema.
 
 use std::sync::Arc;
 
 use serde_json::Value;
-use statewright_nodes_ports::{
-    BoxFuture, HostError, HostStep, NodeHost, SideEffect, Tool, ToolError, ToolInput, ToolOutput, ToolSpec,
-    Work,
-};
-
-/// A node that runs each step at once and keeps nothing.
-pub(crate) struct BareHost;
-
-impl NodeHost for BareHost {
-    fn step<'a>(&'a self, _: HostStep<'a>, work: Work<'a>) -> BoxFuture<'a, Result<Value, HostError>> {
-        work
-    }
-
-    fn ask<'a>(&'a self, _: &'a str, _: Value) -> BoxFuture<'a, Result<Value, HostError>> {
-        Box::pin(async { Err(HostError::permanent("none", "nobody is there")) })
-    }
-
-    fn emit(&self, _: &'static str, _: Value) {}
-
-    fn key(&self, name: &str) -> String {
-        name.to_owned()
-    }
-}
+use statewright_nodes_ports::{BoxFuture, SideEffect, Tool, ToolError, ToolInput, ToolOutput, ToolSpec};
+use statewright_nodes_tools::Alone;
 
 /// Calls a tool within a runtime.
 pub(crate) async fn call_async(tool: &dyn Tool, arguments: &Value) -> Result<ToolOutput, ToolError> {
-    tool.call(ToolInput { arguments, key: "key-1", host: &BareHost }).await
+    tool.call(ToolInput { arguments, key: "key-1", host: &Alone }).await
 }
 
 /// Calls a tool on a runtime of one thread.

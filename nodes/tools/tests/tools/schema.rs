@@ -2,13 +2,15 @@
 //! made to take long.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use statewright_nodes_ports::{SideEffect, ToolCall};
 use statewright_nodes_tools::schema::violations;
-use statewright_nodes_tools::{NoArguments, ToolCx, Toolbox, function};
+use statewright_nodes_tools::{Function, NoArguments, ToolCx, Toolbox, function};
 
 /// One of everything that a derive writes into a schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,7 +46,17 @@ enum Shape {
     Named(String),
 }
 
-fn shapes() -> impl Strategy<Value = Shape> {
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_for!(Everything).to_value());
+
+static TOOLBOX: LazyLock<Toolbox> = LazyLock::new(|| {
+    let strict = |_: NoArguments, _: ToolCx| async { "" };
+    let rich = |_: Everything, _: ToolCx| async { "" };
+    let effect = SideEffect::Read;
+    let tools = [function("strict", "", effect, strict), function("rich", "", effect, rich)];
+    Toolbox::new(tools.map(Function::shared)).unwrap()
+});
+
+fn shapes() -> impl Strategy<Value = Shape> + Clone {
     prop_oneof![
         Just(Shape::Point),
         (-1e9..1e9f64).prop_map(|radius| Shape::Circle { radius }),
@@ -118,9 +130,9 @@ proptest! {
     /// What a type writes fits its schema.
     #[test]
     fn what_a_type_serialises_fits_its_schema(given in everything()) {
-        let schema = schema_for!(Everything).to_value();
+        let schema = &*SCHEMA;
         let value = serde_json::to_value(&given).unwrap();
-        prop_assert_eq!(violations(&schema, &value), []);
+        prop_assert_eq!(violations(schema, &value), []);
     }
 
     /// What the check lets through, the type takes: one place of a good value is replaced by anything, or removed.
@@ -128,7 +140,7 @@ proptest! {
     fn what_passes_the_check_is_taken_by_the_type(
         given in everything(), place in any::<prop::sample::Index>(), other in proptest::option::of(values()),
     ) {
-        let schema = schema_for!(Everything).to_value();
+        let schema = &*SCHEMA;
         let mut value = serde_json::to_value(&given).unwrap();
         let mut found = Vec::new();
         places(&value, "", &mut found);
@@ -143,7 +155,7 @@ proptest! {
                 }
             }
         }
-        let wrong = violations(&schema, &value);
+        let wrong = violations(schema, &value);
         let taken = Everything::deserialize(&value);
         if wrong.is_empty() {
             prop_assert!(taken.is_ok(), "{value}: {}", taken.unwrap_err());
@@ -158,16 +170,11 @@ proptest! {
     fn any_text_as_arguments_is_checked_or_refused_in_few_words(
         text in prop_oneof![".{0,60}", "[\\[\\]{}\",:0-9a-e.\\\\-]{0,60}", values().prop_map(|value| value.to_string())],
     ) {
-        let strict = |_: NoArguments, _: ToolCx| async { "" };
-        let rich = |_: Everything, _: ToolCx| async { "" };
-        let effect = statewright_nodes_ports::SideEffect::Read;
-        let tools = [function("strict", "", effect, strict).shared(), function("rich", "", effect, rich).shared()];
-        let toolbox = Toolbox::new(tools).unwrap();
         for name in ["strict", "rich"] {
-            let call = statewright_nodes_ports::ToolCall {
+            let call = ToolCall {
                 id: String::new(), name: name.to_owned(), arguments: text.clone(),
             };
-            match toolbox.check(&call) {
+            match TOOLBOX.check(&call) {
                 Ok(arguments) => prop_assert!(arguments.is_object()),
                 Err(error) => {
                     prop_assert!(["SW-N353", "SW-N354"].contains(&error.code));

@@ -25,6 +25,7 @@ struct Search {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(dead_code, reason = "what matters is that it can be read")]
 enum Source {
     Site { domain: String },
     Since { year: u16 },
