@@ -10,6 +10,7 @@
 pub mod calculator;
 mod function;
 pub mod schema;
+pub mod structured;
 mod toolbox;
 
 pub use function::{Function, IntoToolResult, Json, NoArguments, ToolCx, function};
