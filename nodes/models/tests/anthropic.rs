@@ -222,6 +222,12 @@ async fn a_broken_stream_is_an_error_after_its_deltas_and_not_tried_again() {
 }
 
 #[tokio::test]
+async fn an_answer_that_drips_is_awaited() {
+    let bench = Bench::new([Behaviour::Slow(Duration::from_millis(1))]).await;
+    assert_eq!(bench.ask().await.unwrap().text, "A scripted answer: 150 × 2 = 300 €.");
+}
+
+#[tokio::test]
 async fn silence_ends_with_the_time_limit() {
     let options = WireOptions { piece_bytes: 100_000, ..WireOptions::scripted([Behaviour::Stall]) };
     let bench = Bench::with(options, Duration::from_millis(200)).await;

@@ -159,7 +159,9 @@ fn push_messages<'a>(message: &'a Message, messages: &mut Vec<WireMessage<'a>>) 
         Part::Reasoning(reasoning) => Some(reasoning.text.as_str()),
         _ => None,
     });
-    let reasoning_content = Some(thoughts.collect::<String>()).filter(|text| !text.is_empty());
+    // Servers want it back beside the calls that it led to; of an answer that is whole, some refuse it.
+    let thoughts = Some(thoughts.collect::<String>());
+    let reasoning_content = thoughts.filter(|text| !text.is_empty() && !tool_calls.is_empty());
     messages.push(WireMessage { role, content, reasoning_content, tool_calls, tool_call_id: None });
     Ok(())
 }
@@ -374,18 +376,22 @@ mod tests {
             ],
         };
         let thought = Reasoning { text: "hm".into(), ..Reasoning::default() };
-        let assistant = Message {
-            role: Role::Assistant,
-            parts: vec![Part::Reasoning(thought), Part::Text("a cat".into())],
+        let call = ToolCall { id: "c".into(), name: "t".into(), arguments: "{}".into() };
+        let said = |last| {
+            let parts = vec![Part::Reasoning(thought.clone()), Part::Text("a cat".into()), last];
+            Message { role: Role::Assistant, parts }
         };
-        let body = sent(&ChatRequest::new([user, assistant]), "h");
+        let (calls, ends) = (said(Part::ToolCall(call)), said(Part::Text("!".into())));
+        let body = sent(&ChatRequest::new([user, calls, ends]), "h");
         let expected = json!([
             {"role": "user", "content": [
                 {"type": "text", "text": "what?"},
                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
                 {"type": "image_url", "image_url": {"url": "https://h/p"}},
             ]},
-            {"role": "assistant", "content": "a cat", "reasoning_content": "hm"},
+            {"role": "assistant", "content": "a cat", "reasoning_content": "hm", "tool_calls":
+                [{"id": "c", "type": "function", "function": {"name": "t", "arguments": "{}"}}]},
+            {"role": "assistant", "content": "a cat!"},
         ]);
         assert_eq!(body["messages"], expected);
     }
