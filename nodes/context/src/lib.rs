@@ -5,8 +5,9 @@
 //! - [`bm25`] ranks texts for a query, [`analyse`] turns text into index terms.
 //! - [`docs_search`] puts these together and returns passages with citations that resolve to bytes.
 //! - [`pack`] chooses the passages that fit into a token budget.
+//! - [`prompt`] reads prompts from files, fills their placeholders and puts system prompts together.
 //!
-//! Not here: models, prompts, graphs, embeddings and anything that is stored.
+//! Not here: models, the prompts themselves, graphs, embeddings and anything that is stored.
 
 pub mod analyse;
 pub mod bm25;
@@ -16,6 +17,7 @@ pub mod corpus;
 pub mod docs_search;
 mod error;
 pub mod pack;
+pub mod prompt;
 mod sentences;
 pub mod tokens;
 
