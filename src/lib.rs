@@ -17,7 +17,7 @@ mod time_travel;
 pub use app::App;
 pub use error::CliError;
 pub use statewright_graphs as graphs;
-pub use statewright_graphs::{Docs, Pipeline, Report, Services};
+pub use statewright_graphs::{Docs, GraphPrompts, Pipeline, Report, Services};
 
 /// The engine: it knows no language model.
 pub mod engine {

@@ -2,7 +2,7 @@
 //!
 //! A pipeline is a state, the routes between its nodes, the nodes, and a function that wires them. What they share
 //! is small: [`pipeline`] (what a program needs to know of a pipeline), [`docs`] (what is searched), [`model_call`] (a streamed model call inside
-//! a node), [`prompts`] (tagged blocks), [`question`] and [`evidence`] (rules without a model).
+//! a node), [`graph_prompts`] (system prompts from files), [`prompts`] (tagged blocks), [`question`] and [`evidence`] (rules without a model).
 //!
 //! Not here: models, tools and retrieval (rooms under `nodes/`), and how a graph runs (rooms under `engine/`).
 
@@ -10,6 +10,7 @@ pub mod classic;
 pub mod docs;
 pub mod evidence;
 mod facts;
+pub mod graph_prompts;
 pub mod model_call;
 pub mod pipeline;
 pub mod prompts;
@@ -18,5 +19,6 @@ pub mod research;
 
 pub use classic::{ClassicState, classic};
 pub use docs::Docs;
+pub use graph_prompts::GraphPrompts;
 pub use pipeline::{Pipeline, Report, Services, classify_model_errors};
 pub use research::{ResearchState, research};

@@ -58,6 +58,7 @@ impl Home {
             "OPENAI_MODEL",
             "STATEWRIGHT_DATABASE",
             "STATEWRIGHT_FAIL_AT",
+            "STATEWRIGHT_LOG_CONTENT",
             "RUST_LOG",
         ] {
             command.env_remove(name);
@@ -149,7 +150,7 @@ pub(crate) fn texts(first: &str, then: &str) -> Server {
     serve(WireOptions { afterwards: text(then), piece_bytes: 4096, ..WireOptions::scripted([text(first)]) })
 }
 
-fn serve(options: WireOptions) -> Server {
+pub(crate) fn serve(options: WireOptions) -> Server {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let model = Offline::new(std::sync::Arc::new(WordCounter));
     let options = WireOptions { model: Some(std::sync::Arc::new(model)), ..options };

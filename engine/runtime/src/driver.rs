@@ -399,16 +399,16 @@ impl<S: State> Driver<S> {
             }
             End::Returned(Err(error)) => {
                 let failure = error.to_failure(spent.classifiers().unwrap_or(&self.classifiers));
-                tracing::warn!(%activation, attempt, code = %failure.code, "{failure}");
+                tracing::warn!(%activation, attempt, code = %failure.code, kind = failure.kind.name(), "a node failed");
                 failed(activation, attempt, failure)
             }
             End::TimedOut(failure) => {
-                tracing::warn!(%activation, attempt, code = %failure.code, "{failure}");
+                tracing::warn!(%activation, attempt, code = %failure.code, kind = failure.kind.name(), "a node failed");
                 failed(activation, attempt, failure)
             }
             End::Panicked(words) => {
                 let failure = Failure::permanent("SW-X241", format!("the node panicked: {words}"));
-                tracing::error!(%activation, attempt, code = %failure.code, "{failure}");
+                tracing::error!(%activation, attempt, code = %failure.code, kind = failure.kind.name(), "a node failed");
                 failed(activation, attempt, failure)
             }
             End::Halted(halts) => halted(activation, attempt, halts),
