@@ -93,6 +93,12 @@ mod documents {
     #[doc = include_str!("../docs/guides/time-travel.md")]
     struct TimeTravel;
 
+    #[doc = include_str!("../docs/guides/models-and-cassettes.md")]
+    struct ModelsAndCassettes;
+
+    #[doc = include_str!("../docs/guides/prompts.md")]
+    struct Prompts;
+
     #[doc = include_str!("../docs/guides/from-langgraph.md")]
     struct FromLangGraph;
 }
