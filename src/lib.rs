@@ -17,7 +17,7 @@ mod time_travel;
 pub use app::App;
 pub use error::CliError;
 pub use statewright_graphs as graphs;
-pub use statewright_graphs::{Docs, Pipeline, Report, Services};
+pub use statewright_graphs::{Docs, GraphPrompts, Pipeline, Report, Services};
 
 /// The engine: it knows no language model.
 pub mod engine {
@@ -101,6 +101,9 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/writing-a-tool.md")]
     struct WritingATool;
+
+    #[doc = include_str!("../docs/guides/prompts.md")]
+    struct Prompts;
 
     #[doc = include_str!("../docs/guides/from-langgraph.md")]
     struct FromLangGraph;

@@ -2,6 +2,7 @@
 //! reads while it lasts is in `chat_view`.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,13 @@ use statewright_engine_runtime::{
 use statewright_engine_sql::{RunFilter, RunRow, SqlStore};
 
 use super::args::ChatArgs;
+use super::args::cassette::TapeArgs;
 use super::chat_view::ChatView;
 use super::lines::Lines;
 use super::output::shortened;
 use super::session::{self, Equipment, Meta};
 use super::signals::{Signal, Signals};
-use super::{Exit, Shell, home, standing};
+use super::{Exit, Shell, cassette, home, standing};
 use crate::error::CliError;
 use crate::pipeline::{Drive, Ended, Intent, Job, OpenGraph};
 
@@ -42,6 +44,8 @@ struct Chat<'a> {
     graph: Arc<dyn OpenGraph>,
     graph_name: String,
     equipment: Equipment,
+    /// The folder of prompts, absolute.
+    prompts: Option<PathBuf>,
     durability: Durability,
     thread: ThreadId,
     lines: Lines,
@@ -76,8 +80,8 @@ pub(crate) async fn chat(shell: &Shell<'_>, args: ChatArgs) -> Result<Exit, CliE
     }
     let named = args.graph.as_deref().unwrap_or(GRAPH);
     let graph = session::graph_named(shell, Some(named))?;
-    let model = session::model(shell, args.services.model.as_deref())?;
-    let equipped = session::equip(model, args.services.docs);
+    let model = cassette::model(shell, args.services.model.as_deref(), &TapeArgs::default())?;
+    let equipped = session::equip(model, &args.services);
     let (store, equipment) = tokio::try_join!(home::store(&shell.global), equipped)?;
     if let Some(docs) = equipment.services.docs.clone() {
         tokio::spawn(async move { docs.prepare().await });
@@ -88,6 +92,7 @@ pub(crate) async fn chat(shell: &Shell<'_>, args: ChatArgs) -> Result<Exit, CliE
         graph: graph.open(&equipment.services)?,
         graph_name: graph.name().to_owned(),
         equipment,
+        prompts: cassette::kept(args.services.prompts.as_ref()),
         durability: args.durability.into(),
         thread: args.thread.as_deref().map_or_else(|| ThreadId::new(random_id()), ThreadId::from),
         lines: Lines::stdin(),
@@ -387,6 +392,8 @@ impl Chat<'_> {
             model: Some(self.equipment.model.name.clone()),
             docs: self.equipment.docs.clone(),
             durability: Some(self.durability.name().to_owned()),
+            prompts: self.prompts.clone(),
+            ..Meta::default()
         };
         let now = session::now_ms();
         RunRow {
