@@ -40,7 +40,8 @@ fn canonical(model: &ModelId, request: &ChatRequest) -> Value {
         ToolChoice::Required => put("tool_choice", json!("required")),
         ToolChoice::Named(name) => put("tool_choice", json!({ "name": name })),
     }
-    if let Some(parallel) = request.parallel_tool_calls {
+    // Without tools it says nothing, and adapters leave it out.
+    if let Some(parallel) = request.parallel_tool_calls.filter(|_| !request.tools.is_empty()) {
         put("parallel_tool_calls", json!(parallel));
     }
     if let Some(output) = &request.output {
@@ -189,9 +190,9 @@ mod tests {
             ChatRequest::new([Message::user("a"), Message::user("b")]),
             ChatRequest { temperature: Some(0.0), ..plain() },
             ChatRequest { max_output_tokens: Some(1), ..plain() },
-            ChatRequest { tools: vec![tool], ..plain() },
+            ChatRequest { tools: vec![tool.clone()], ..plain() },
             ChatRequest { tool_choice: ToolChoice::Required, ..plain() },
-            ChatRequest { parallel_tool_calls: Some(false), ..plain() },
+            ChatRequest { tools: vec![tool], parallel_tool_calls: Some(false), ..plain() },
             ChatRequest { stop: vec!["x".into()], ..plain() },
             ChatRequest { seed: Some(1), ..plain() },
             ChatRequest { extra_body: [("top_p".to_owned(), json!(0.5))].into_iter().collect(), ..plain() },

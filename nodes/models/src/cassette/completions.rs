@@ -208,6 +208,10 @@ pub(super) fn events(asked: &Asked, deltas: &[ChatDelta]) -> Vec<String> {
                 }
                 (json!({ "tool_calls": [call] }), Value::Null)
             }
+            // What servers that tell their reasoning call it; others and their clients know no such field.
+            ChatDelta::Reasoning(reasoning) if !reasoning.text.is_empty() => {
+                (json!({ "reasoning_content": reasoning.text }), Value::Null)
+            }
             ChatDelta::Finish(reason) => (json!({}), json!(reason.as_str())),
             ChatDelta::Usage(reported) => {
                 usage = Some(*reported);
@@ -265,4 +269,83 @@ fn wire_usage(usage: &Usage) -> Value {
         "prompt_tokens_details": { "cached_tokens": usage.cached_input_tokens },
         "completion_tokens_details": { "reasoning_tokens": usage.reasoning_tokens },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use statewright_nodes_ports::Reasoning;
+
+    use super::*;
+
+    #[test]
+    fn every_field_that_changes_an_answer_is_read() {
+        let body = json!({
+            "model": "m", "stream": true, "stream_options": { "include_usage": true },
+            "temperature": 0.7, "max_completion_tokens": 9, "max_tokens": null, "seed": 3, "stop": "x",
+            "tool_choice": { "type": "function", "function": { "name": "look" } }, "parallel_tool_calls": false,
+            "response_format": { "type": "json_schema", "json_schema": { "name": "o", "schema": { "a": 1 }, "strict": true } },
+            "tools": [{ "type": "function", "function": { "name": "look", "description": "d", "parameters": {} } }],
+            "messages": [
+                { "role": "user", "content": [
+                    { "type": "text", "text": "What is it?" },
+                    { "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } },
+                    { "type": "image_url", "image_url": { "url": "https://host/a.png" } },
+                ] },
+                { "role": "assistant", "content": null, "reasoning_content": "Hm.", "tool_calls":
+                    [{ "id": "c", "type": "function", "function": { "name": "look", "arguments": "{}" } }] },
+                { "role": "tool", "tool_call_id": "c", "content": "4" },
+            ],
+            "top_p": 0.5, "user": "me", "n": 1, "logprobs": null,
+        });
+        let asked = Asked::of(body.to_string().as_bytes()).unwrap();
+        let call = ToolCall { id: "c".into(), name: "look".into(), arguments: "{}".into() };
+        let result =
+            ToolResult { call_id: "c".into(), name: "look".into(), content: "4".into(), is_error: false };
+        let data = Image::Data { media_type: "image/png".into(), base64: "AAAA".into() };
+        let mut question = Message::user("What is it?");
+        question.parts.extend([Part::Image(data), Part::Image(Image::Url("https://host/a.png".into()))]);
+        let request = ChatRequest {
+            tools: vec![ToolSpec { name: "look".into(), description: "d".into(), parameters: json!({}) }],
+            temperature: Some(0.7),
+            max_output_tokens: Some(9),
+            tool_choice: ToolChoice::Named("look".into()),
+            parallel_tool_calls: Some(false),
+            output: Some(OutputSchema { name: "o".into(), schema: json!({ "a": 1 }) }),
+            stop: vec!["x".into()],
+            seed: Some(3),
+            extra_body: [("top_p".to_owned(), json!(0.5))].into_iter().collect(),
+            ..ChatRequest::new([question, Message::assistant_calls("", [call]), Message::tool_result(result)])
+        };
+        let model = ModelId::new("m").unwrap();
+        assert_eq!(asked, Asked { model, request, streams: true, wants_usage: true });
+    }
+
+    #[test]
+    fn a_stream_has_its_role_once_its_reasoning_apart_and_usage_only_if_asked() {
+        let body = json!({ "model": "m", "messages": [] }).to_string();
+        let asked = Asked::of(body.as_bytes()).unwrap();
+        let deltas = [
+            ChatDelta::Reasoning(Reasoning { text: "Hm.".into(), ..Reasoning::default() }),
+            ChatDelta::Text("Yes".into()),
+            ChatDelta::Finish(statewright_nodes_ports::FinishReason::Stop),
+            ChatDelta::Usage(Usage::default()),
+        ];
+        let read = |events: Vec<String>| -> Vec<Value> {
+            assert_eq!(events.last().map(String::as_str), Some("data: [DONE]\n\n"));
+            let data = events[..events.len() - 1].iter().map(|event| &event["data: ".len()..]);
+            data.map(|data| serde_json::from_str(data).unwrap()).collect()
+        };
+        let chunks = read(events(&asked, &deltas));
+        let sent: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]).collect();
+        assert_eq!(
+            sent,
+            [
+                &json!({ "role": "assistant", "reasoning_content": "Hm." }),
+                &json!({ "content": "Yes" }),
+                &json!({}),
+            ]
+        );
+        let counted = read(events(&Asked { wants_usage: true, ..asked }, &deltas));
+        assert_eq!(counted[3]["usage"]["total_tokens"], 0);
+    }
 }
