@@ -13,6 +13,7 @@ use statewright_engine_sql::{RunFilter, RunRow, SqlStore};
 
 use super::args::ChatArgs;
 use super::chat_view::ChatView;
+use super::drive::is_busy;
 use super::lines::Lines;
 use super::output::shortened;
 use super::session::{self, Equipment, Meta};
@@ -49,6 +50,8 @@ struct Chat<'a> {
     is_terminal: bool,
     /// Whether a turn failed whose failure nobody could react to.
     has_failed: bool,
+    /// Whether the system asked for the end while a turn was at work.
+    has_to_end: bool,
 }
 
 /// What came from the keyboard.
@@ -94,6 +97,7 @@ pub(crate) async fn chat(shell: &Shell<'_>, args: ChatArgs) -> Result<Exit, CliE
         signals: Signals::listen()?,
         is_terminal: std::io::stdin().is_terminal(),
         has_failed: false,
+        has_to_end: false,
     };
     chat.note(&format!("thread {}; /help lists the commands", chat.thread));
     let mut left = chat.take_up().await?;
@@ -205,13 +209,14 @@ impl Chat<'_> {
     async fn turn(&mut self, row: &RunRow, mut intent: Intent) -> Result<Left, CliError> {
         loop {
             let mut view = ChatView::new(&self.shell.out);
+            let begins = matches!(intent, Intent::Start { .. });
             let drive = self.graph.drive(self.shared(), self.job(intent));
             let ended = self.drive(row, drive, &mut view).await;
             view.end();
             let ended = match ended {
                 Ok(ended) => ended,
                 Err(error) => {
-                    if matches!(error, CliError::Run(RunError::Refused(_))) {
+                    if begins && (is_busy(&error) || matches!(error, CliError::Run(RunError::Refused(_)))) {
                         drop(
                             self.store.update_run(&row.run, standing::REFUSED, None, session::now_ms()).await,
                         );
@@ -251,7 +256,10 @@ impl Chat<'_> {
                 biased;
                 signal = self.signals.next_of() => match signal {
                     Signal::Interrupt => control.cancel(),
-                    Signal::Terminate => control.drain(),
+                    Signal::Terminate => {
+                        self.has_to_end = true;
+                        control.drain();
+                    }
                 },
                 _ = poll.tick() => {
                     if self.store.cancel_requested(&row.run).await.unwrap_or(false) {
@@ -343,7 +351,7 @@ impl Chat<'_> {
     }
 
     async fn read(&mut self, prompt: &str) -> Result<Said, CliError> {
-        loop {
+        while !self.has_to_end {
             if self.is_terminal {
                 self.shell.out.text(&self.shell.out.bold(prompt));
             }
@@ -365,6 +373,7 @@ impl Chat<'_> {
                 },
             }
         }
+        Ok(Said::End)
     }
 
     /// For a person at a terminal.
