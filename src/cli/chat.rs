@@ -15,6 +15,7 @@ use statewright_engine_sql::{RunFilter, RunRow, SqlStore};
 use super::args::ChatArgs;
 use super::args::cassette::TapeArgs;
 use super::chat_view::ChatView;
+use super::drive::is_busy;
 use super::lines::Lines;
 use super::output::shortened;
 use super::session::{self, Equipment, Meta};
@@ -53,6 +54,8 @@ struct Chat<'a> {
     is_terminal: bool,
     /// Whether a turn failed whose failure nobody could react to.
     has_failed: bool,
+    /// Whether the system asked for the end while a turn was at work.
+    has_to_end: bool,
 }
 
 /// What came from the keyboard.
@@ -99,6 +102,7 @@ pub(crate) async fn chat(shell: &Shell<'_>, args: ChatArgs) -> Result<Exit, CliE
         signals: Signals::listen()?,
         is_terminal: std::io::stdin().is_terminal(),
         has_failed: false,
+        has_to_end: false,
     };
     chat.note(&format!("thread {}; /help lists the commands", chat.thread));
     let mut left = chat.take_up().await?;
@@ -210,13 +214,14 @@ impl Chat<'_> {
     async fn turn(&mut self, row: &RunRow, mut intent: Intent) -> Result<Left, CliError> {
         loop {
             let mut view = ChatView::new(&self.shell.out);
+            let begins = matches!(intent, Intent::Start { .. });
             let drive = self.graph.drive(self.shared(), self.job(intent));
             let ended = self.drive(row, drive, &mut view).await;
             view.end();
             let ended = match ended {
                 Ok(ended) => ended,
                 Err(error) => {
-                    if matches!(error, CliError::Run(RunError::Refused(_))) {
+                    if begins && (is_busy(&error) || matches!(error, CliError::Run(RunError::Refused(_)))) {
                         drop(
                             self.store.update_run(&row.run, standing::REFUSED, None, session::now_ms()).await,
                         );
@@ -256,7 +261,10 @@ impl Chat<'_> {
                 biased;
                 signal = self.signals.next_of() => match signal {
                     Signal::Interrupt => control.cancel(),
-                    Signal::Terminate => control.drain(),
+                    Signal::Terminate => {
+                        self.has_to_end = true;
+                        control.drain();
+                    }
                 },
                 _ = poll.tick() => {
                     if self.store.cancel_requested(&row.run).await.unwrap_or(false) {
@@ -348,7 +356,7 @@ impl Chat<'_> {
     }
 
     async fn read(&mut self, prompt: &str) -> Result<Said, CliError> {
-        loop {
+        while !self.has_to_end {
             if self.is_terminal {
                 self.shell.out.text(&self.shell.out.bold(prompt));
             }
@@ -370,6 +378,7 @@ impl Chat<'_> {
                 },
             }
         }
+        Ok(Said::End)
     }
 
     /// For a person at a terminal.
