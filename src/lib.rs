@@ -84,6 +84,9 @@ mod documents {
     #[doc = include_str!("../docs/guides/interrupts.md")]
     struct Interrupts;
 
+    #[doc = include_str!("../docs/guides/agent-loop.md")]
+    struct AgentLoop;
+
     #[doc = include_str!("../docs/guides/versions-and-migrations.md")]
     struct VersionsAndMigrations;
 

@@ -3,6 +3,8 @@
 #![doc = include_str!("../../docs/guides/json.md")]
 
 mod args;
+mod chat;
+mod chat_view;
 mod check_runs;
 mod db;
 mod doctor;
@@ -10,6 +12,7 @@ mod drive;
 mod explain;
 mod graph;
 mod home;
+mod lines;
 mod live;
 mod logging;
 mod migrate;
@@ -114,6 +117,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
 async fn dispatch(shell: &Shell<'_>, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Run(args) => run::run(shell, args).await,
+        Command::Chat(args) => chat::chat(shell, args).await,
         Command::Resume(args) => run::resume(shell, args).await,
         Command::Answer(args) => run::answer(shell, args).await,
         Command::Runs { command } => match command {

@@ -21,7 +21,7 @@ pub struct Alone;
 
 impl NodeHost for Alone {
     fn step<'a>(&'a self, _: HostStep<'a>, work: Work<'a>) -> BoxFuture<'a, Result<Value, HostError>> {
-        work()
+        work
     }
 
     fn ask<'a>(&'a self, name: &'a str, _: Value) -> BoxFuture<'a, Result<Value, HostError>> {

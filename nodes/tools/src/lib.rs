@@ -6,9 +6,11 @@
 //! - [`Bounded`] keeps results to a size that a model can be given.
 //! - [`calculator`] computes exactly, [`workspace`] works on the files of a folder, [`fetch`] reads web pages, [`search`]
 //!   finds them, and [`storage_metrics`] is a sample.
+//! - [`agent`] lets a model call tools until it has an answer.
 //!
-//! Not here: the loop that lets a model call tools, and any knowledge of graphs or models.
+//! Not here: any knowledge of graphs, and models.
 
+pub mod agent;
 mod alone;
 mod bounded;
 pub mod calculator;
