@@ -48,7 +48,7 @@ mod undo;
 
 pub use budget::Grant;
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
-pub use cache::{MemoryCache, ResultCache};
+pub use cache::{CacheLimits, MemoryCache, ResultCache};
 pub use check::{Compatibility, ThreadCheck};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
