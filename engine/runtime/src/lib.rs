@@ -18,6 +18,7 @@ mod context;
 mod control;
 mod diff;
 mod driver;
+mod dynamic;
 mod effect;
 mod error;
 mod events;
@@ -54,6 +55,11 @@ pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
 pub use control::RunControl;
 pub use diff::{Change, ChannelDiff, state_as_json};
+pub use dynamic::{
+    BranchDocument, CaseDocument, DocumentProblem, DocumentProblems, DynCommand, DynNode, DynState,
+    DynUpdate, EdgeDocument, FieldDocument, FieldShape, GraphDocument, JoinDocument, MapDocument,
+    NodeDocument, NodeRegistry, OneOrMany, RouteDocument, SourceDocument, StateDocument,
+};
 pub use effect::{Effect, EffectError, Settlement, UnknownEffect, VerifiedEffect};
 pub use error::{Classified, Classifier, NodeError, RunError};
 pub use events::{EVENT_BUFFER, Events, Item, RunEvent};
