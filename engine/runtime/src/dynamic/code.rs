@@ -197,7 +197,7 @@ impl Ways {
             .fitted(self.schema)
             .map_err(|error| NodeError::permanent(error.to_string()).with_code(error.code()))?;
         let decision = match route {
-            Some((name, carried)) => Some(self.decision(&name, carried)?),
+            Some((name, carried)) => Some(Box::new(self.decision(&name, carried)?)),
             None if self.routes.is_empty() || self.goto => None,
             None => {
                 let routes = self.listed();
