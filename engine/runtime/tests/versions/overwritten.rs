@@ -55,9 +55,14 @@ macro_rules! graph {
 async fn a_field_that_was_overwritten_is_renamed_and_dropped_like_any_other() {
     for snapshots in RARELY_AND_OFTEN {
         let store = MemoryCheckpointer::new();
-        let overwrites = v1::Draft::update().notes("behind").overwrite_notes(["over".to_owned()]);
-        let tags = BTreeSet::from(["z".to_owned()]);
-        let graph = graph!(v1::Draft, overwrites.clone().overwrite_tags(tags.clone()).tags("y"));
+        let graph = graph!(
+            v1::Draft,
+            v1::Draft::update()
+                .notes("behind")
+                .overwrite_notes(["over".to_owned()])
+                .tags("y")
+                .overwrite_tags(["z".to_owned()])
+        );
         let input = v1::Draft::update().notes("given").tags("a");
         let report = runner(&graph, &store, snapshots).start("t", input).await.unwrap();
         assert_eq!(report.state.notes, ["over", "behind"]);
