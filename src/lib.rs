@@ -69,6 +69,9 @@ mod documents {
     #[doc = include_str!("../docs/guides/subgraphs.md")]
     struct Subgraphs;
 
+    #[doc = include_str!("../docs/guides/graphs-from-data.md")]
+    struct GraphsFromData;
+
     #[doc = include_str!("../docs/guides/durable-runs.md")]
     struct DurableRuns;
 

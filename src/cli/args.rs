@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use statewright_engine_runtime::{Budget, Durability, Format};
+use statewright_engine_runtime::{Budget, CacheLimits, Durability, Format};
+use statewright_engine_sql::{SqlResults, SqlStore};
 
 /// Runs typed state graphs, and survives crashes.
 ///
@@ -191,12 +192,20 @@ pub(crate) struct DriveArgs {
     pub(crate) limits: Vec<(String, u64)>,
     #[command(flatten)]
     pub(crate) tape: cassette::TapeArgs,
+    /// Run every node, also where an earlier result of it is kept in the database
+    #[arg(long)]
+    pub(crate) no_cache: bool,
 }
 
 impl DriveArgs {
     /// The limits that were given.
     pub(crate) fn budget(&self) -> Budget {
         self.limits.iter().fold(Budget::new(), |budget, (unit, most)| budget.limit(unit, *most))
+    }
+
+    /// Where results of nodes are found and kept: in the database of the run, unless they are not to be.
+    pub(crate) fn results(&self, store: &SqlStore) -> Option<SqlResults> {
+        (!self.no_cache).then(|| store.results(CacheLimits::default()))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use statewright_engine_runtime::{
-    Budget, Durability, Interrupt, Outcome, RunError, RunId, Status, ThreadId, random_id,
+    Budget, CacheLimits, Durability, Interrupt, Outcome, RunError, RunId, Status, ThreadId, random_id,
 };
 use statewright_engine_sql::{RunFilter, RunRow, SqlStore};
 
@@ -393,7 +393,9 @@ impl Chat<'_> {
     fn job(&self, intent: Intent) -> Job {
         let (thread, durability, handlers) =
             (self.thread.clone(), self.durability, self.shell.app.handlers());
-        Job { thread, durability, intent, handlers, pauses: [Vec::new(), Vec::new()], budget: Budget::new() }
+        let (pauses, budget) = ([Vec::new(), Vec::new()], Budget::new());
+        let results = Some(self.store.results(CacheLimits::default()));
+        Job { thread, durability, intent, handlers, pauses, budget, results }
     }
 
     fn row(&self, run: RunId, label: &str, status: &str, detail: Option<String>) -> RunRow {

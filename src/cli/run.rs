@@ -78,7 +78,8 @@ pub(crate) async fn run(shell: &Shell<'_>, args: RunArgs) -> Result<Exit, CliErr
     let intent = Intent::Start { run, question };
     let pauses = [args.drive.pause_before.clone(), args.drive.pause_after.clone()];
     let budget = args.drive.budget();
-    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses, budget };
+    let results = args.drive.results(&store);
+    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses, budget, results };
     go(shell, Prepared { store, graph: opened, equipment, row, job, began }, &args.drive).await
 }
 
@@ -126,8 +127,8 @@ async fn again(
     let equipment = session::equip(model, &services).await?;
     let graph = graph.open(&equipment.services)?;
     let pauses = [args.pause_before.clone(), args.pause_after.clone()];
-    let (thread, budget) = (row.thread.clone(), args.budget());
-    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses, budget };
+    let (thread, budget, results) = (row.thread.clone(), args.budget(), args.results(&store));
+    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses, budget, results };
     go(shell, Prepared { store, graph, equipment, row, job, began }, args).await
 }
 

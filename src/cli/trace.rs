@@ -25,6 +25,8 @@ pub(crate) struct Step {
     pub(crate) failure: Option<Arc<Failure>>,
     /// The name of the question that it waits for.
     pub(crate) asked: Option<String>,
+    /// Whether it did not run, because an earlier result of its node was found.
+    pub(crate) cached: bool,
 }
 
 /// The graph that an event is about, and where it stands.
@@ -102,10 +104,13 @@ impl Trace {
                     prompts: Vec::new(),
                     failure: None,
                     asked: None,
+                    cached: false,
                 });
                 self.steps.last()
             }
-            RunEvent::NodeFinished { activation, .. } => self.close(&around.activation(*activation), |_| {}),
+            RunEvent::NodeFinished { activation, cached, .. } => {
+                self.close(&around.activation(*activation), |step| step.cached = *cached)
+            }
             RunEvent::NodeFailed { activation, failure, .. } => {
                 self.close(&around.activation(*activation), |step| step.failure = Some(failure.clone()))
             }
@@ -155,6 +160,7 @@ impl Trace {
                 "prompts": step.prompts,
                 "failure": step.failure.as_deref(),
                 "asked": step.asked,
+                "cached": step.cached,
             })
         });
         steps.collect()
