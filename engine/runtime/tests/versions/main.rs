@@ -5,4 +5,5 @@
 mod graphs;
 mod property;
 mod states;
+mod subgraphs;
 mod support;
