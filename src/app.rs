@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use statewright_engine_runtime::{Data, Delivery, Graph, Handlers, NodeError, Problems};
-use statewright_graphs::{ClassicState, Pipeline, ResearchState, Services};
+use statewright_graphs::{ClassicState, Pipeline, ReactState, ResearchState, Services};
 use statewright_nodes_ports::{ChatModel, ModelError, TokenCounter};
 
 use crate::pipeline::{AnyGraph, Registered};
@@ -34,7 +34,7 @@ pub struct App {
 }
 
 impl App {
-    /// The program as it is shipped: the graphs `research` and `classic`.
+    /// The program as it is shipped: the graphs `research`, `react` and `classic`.
     #[must_use]
     pub fn ready() -> Self {
         Self::new().version(env!("CARGO_PKG_VERSION"))
@@ -44,10 +44,11 @@ impl App {
     #[must_use]
     pub fn new() -> Self {
         let research = Registered::<ResearchState, _>::new("research", statewright_graphs::research);
+        let react = Registered::<ReactState, _>::new("react", statewright_graphs::react);
         let classic = Registered::<ClassicState, _>::new("classic", statewright_graphs::classic);
         Self {
             own: Vec::new(),
-            ready: vec![Box::new(research), Box::new(classic)],
+            ready: vec![Box::new(research), Box::new(react), Box::new(classic)],
             models: Vec::new(),
             version: None,
             handlers: Handlers::new(),

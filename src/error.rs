@@ -165,6 +165,14 @@ pub enum CliError {
         /// Its graph, if that can be read.
         graph: Option<String>,
     },
+    /// A line of a conversation that begins like a command and is none.
+    #[error(
+        "`{given}` is no command; /help lists them, and a line that begins otherwise is said to the agent"
+    )]
+    UnknownChatCommand {
+        /// The line, shortened.
+        given: String,
+    },
     /// The operating system refused something that every run needs.
     #[error("{what} cannot be set up: {reason}; check the limits of this system")]
     System {
@@ -216,6 +224,7 @@ impl CliError {
             Self::UnknownField { .. } => "SW-C742",
             Self::WrongValue { .. } => "SW-C743",
             Self::ForeignThread { .. } => "SW-C744",
+            Self::UnknownChatCommand { .. } => "SW-C760",
             Self::Graph(error) => error.code(),
             Self::Run(error) => error.code(),
             Self::Store(error) => error.code(),

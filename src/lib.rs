@@ -84,6 +84,9 @@ mod documents {
     #[doc = include_str!("../docs/guides/interrupts.md")]
     struct Interrupts;
 
+    #[doc = include_str!("../docs/guides/agent-loop.md")]
+    struct AgentLoop;
+
     #[doc = include_str!("../docs/guides/versions-and-migrations.md")]
     struct VersionsAndMigrations;
 
@@ -92,6 +95,9 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/time-travel.md")]
     struct TimeTravel;
+
+    #[doc = include_str!("../docs/guides/writing-a-tool.md")]
+    struct WritingATool;
 
     #[doc = include_str!("../docs/guides/from-langgraph.md")]
     struct FromLangGraph;

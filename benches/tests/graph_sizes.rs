@@ -38,7 +38,7 @@ fn a_step_costs_the_same_in_a_graph_of_10_nodes_and_of_10_000() {
             let large = per_step(length, 10_000, journal);
             let within = |large: f64, small: f64| (large - small).abs() <= 0.2 * small;
             assert!(within(large.0, small.0), "{length} nodes, journal {journal}: {large:?}, {small:?}");
-            // A snapshot holds the names and edges of the graph, so that its bytes grow with it a little.
+            // A snapshot is put together with the names and edges of the graph, which the thread then keeps once.
             let share = if journal { 0.3 } else { 0.2 };
             let bytes = (large.1 - small.1).abs() <= share * small.1;
             assert!(bytes, "{length} nodes, journal {journal}: {large:?}, {small:?}");

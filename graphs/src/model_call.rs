@@ -14,7 +14,7 @@ use crate::prompts::Cite;
 
 /// Kind of the item that voids the tokens that the node has sent so far. Payload: the number of the attempt that
 /// follows, from 2.
-pub const ATTEMPT_RESET: &str = "attempt_reset";
+pub const ATTEMPT_RESET: &str = item::ATTEMPT_RESET;
 
 /// Most times that one call is started when its stream breaks.
 pub const ATTEMPTS_MAX: u32 = 3;

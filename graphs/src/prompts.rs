@@ -10,6 +10,8 @@
 //! Text of others goes into a block only with its look-alikes of these tags made harmless, so that no document can
 //! end its block and speak as the question.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use statewright_nodes_context::{Citation, Passage};
 
@@ -68,8 +70,8 @@ pub fn harmless(text: &str) -> String {
 /// in which it cites them, so that a list of what is cited needs no gaps.
 #[derive(Clone, Debug, Default)]
 pub struct Cite {
-    /// How many sources there are.
-    sources: usize,
+    /// The numbers of the sources.
+    sources: BTreeSet<usize>,
     /// What has come since a `[` that is still open.
     open: String,
     /// The cited sources, from 1, in the order of their first citation.
@@ -85,7 +87,13 @@ impl Cite {
     /// For a text that answers this prompt.
     #[must_use]
     pub fn of(prompt: &str) -> Self {
-        Self { sources: prompt.matches("<source id=\"").count(), ..Self::default() }
+        Self::of_ids(1..=prompt.matches("<source id=\"").count())
+    }
+
+    /// For a text that may cite sources of these numbers.
+    #[must_use]
+    pub fn of_ids(ids: impl IntoIterator<Item = usize>) -> Self {
+        Self { sources: ids.into_iter().collect(), ..Self::default() }
     }
 
     /// Takes the next piece and gives what can be shown of it.
@@ -121,14 +129,14 @@ impl Cite {
     /// `3, 5` → `[1][2]`.
     fn bracket(&mut self, inside: &str) -> String {
         let numbers: Vec<&str> = inside.split([',', ' ']).filter(|part| !part.is_empty()).collect();
-        if self.sources == 0 && numbers.len() != 1 || numbers.is_empty() {
+        if self.sources.is_empty() && numbers.len() != 1 || numbers.is_empty() {
             return format!("[{inside}]");
         }
         numbers.into_iter().map(|number| self.one(number)).collect()
     }
 
     fn one(&mut self, written: &str) -> String {
-        let number = written.parse::<usize>().ok().filter(|number| (1..=self.sources).contains(number));
+        let number = written.parse::<usize>().ok().filter(|number| self.sources.contains(number));
         let Some(number) = number else {
             self.dangling.push(format!("[{written}]"));
             return format!("[{written}]");

@@ -1,6 +1,7 @@
 //! The command line as data. Help texts are written here, and nowhere else but in the files of single commands below.
 
 pub(crate) mod threads;
+pub(crate) mod tools;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -67,6 +68,8 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     /// Put a question to a graph
     Run(RunArgs),
+    /// Talk to an agent, line by line, on a thread that is stored
+    Chat(ChatArgs),
     /// Take up a run that stopped, failed or died
     Resume(ResumeArgs),
     /// Answer an open question of a run, and take the run up
@@ -94,6 +97,11 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Check that everything a run needs is there
     Doctor(DoctorArgs),
+    /// Say which tools there are for models
+    Tools {
+        #[command(subcommand)]
+        command: tools::ToolsCommand,
+    },
     /// Print a completion script
     Completions {
         /// For which shell
@@ -122,6 +130,21 @@ pub(crate) struct RunArgs {
     pub(crate) durability: Level,
     #[command(flatten)]
     pub(crate) drive: DriveArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChatArgs {
+    /// Which graph answers [default: react]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) graph: Option<String>,
+    #[command(flatten)]
+    pub(crate) services: ServiceArgs,
+    /// Go on with a thread, or give a new one its name [default: a new thread]
+    #[arg(long, value_name = "ID")]
+    pub(crate) thread: Option<String>,
+    /// What stored turns survive
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    pub(crate) durability: Level,
 }
 
 /// With what nodes work.

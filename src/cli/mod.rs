@@ -3,6 +3,8 @@
 #![doc = include_str!("../../docs/guides/json.md")]
 
 mod args;
+mod chat;
+mod chat_view;
 mod check_runs;
 mod db;
 mod doctor;
@@ -10,6 +12,7 @@ mod drive;
 mod explain;
 mod graph;
 mod home;
+mod lines;
 mod live;
 mod logging;
 mod migrate;
@@ -23,6 +26,7 @@ mod signals;
 mod spending;
 mod standing;
 mod threads;
+mod tools;
 mod trace;
 mod watch;
 mod when;
@@ -113,6 +117,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
 async fn dispatch(shell: &Shell<'_>, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Run(args) => run::run(shell, args).await,
+        Command::Chat(args) => chat::chat(shell, args).await,
         Command::Resume(args) => run::resume(shell, args).await,
         Command::Answer(args) => run::answer(shell, args).await,
         Command::Runs { command } => match command {
@@ -129,6 +134,7 @@ async fn dispatch(shell: &Shell<'_>, command: Command) -> Result<Exit, CliError>
         Command::Graph(args) => graph::graph(shell, &args).await,
         Command::Explain(args) => explain::explain(shell, &args),
         Command::Doctor(args) => doctor::doctor(shell, &args).await,
+        Command::Tools { command } => tools::tools(shell, command).await,
         Command::Completions { shell: kind } => {
             let mut script = Vec::new();
             clap_complete::generate(kind, &mut self::command(&shell.program), &shell.program, &mut script);

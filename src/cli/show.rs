@@ -134,7 +134,7 @@ fn finished(shell: &Shell<'_>, shown: &Shown<'_>, report: &Report, draft: &str) 
 }
 
 /// Citations, calculation, quality and notes.
-fn details(shell: &Shell<'_>, report: &Report) {
+pub(crate) fn details(shell: &Shell<'_>, report: &Report) {
     let out = &shell.out;
     if !report.citations.is_empty() {
         out.line(&out.bold("sources"));
@@ -168,7 +168,7 @@ fn paused(shell: &Shell<'_>, shown: &Shown<'_>, questions: &[Interrupt]) {
 }
 
 /// A question as a person reads it: a text as it is, a value as JSON, nothing at all by its name.
-fn words(question: &Value, name: &str) -> String {
+pub(crate) fn words(question: &Value, name: &str) -> String {
     match question {
         Value::Null => name.to_owned(),
         Value::String(text) => text.clone(),

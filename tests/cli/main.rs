@@ -4,15 +4,18 @@
 #![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod bad_input;
+mod chat;
 mod commands;
 mod control;
 mod crash;
 mod logs;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod react;
 mod storage;
 mod support;
 mod threads;
+mod tools;
 mod upkeep;
 mod values;
 mod wire;

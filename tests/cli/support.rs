@@ -56,6 +56,9 @@ impl Home {
             "OPENAI_API_KEY",
             "OPENAI_BASE_URL",
             "OPENAI_MODEL",
+            "TAVILY_API_KEY",
+            "BRAVE_API_KEY",
+            "SEARXNG_URL",
             "STATEWRIGHT_DATABASE",
             "STATEWRIGHT_FAIL_AT",
             "RUST_LOG",
@@ -149,10 +152,11 @@ pub(crate) fn texts(first: &str, then: &str) -> Server {
     serve(WireOptions { afterwards: text(then), piece_bytes: 4096, ..WireOptions::scripted([text(first)]) })
 }
 
-fn serve(options: WireOptions) -> Server {
+/// A server of the offline model, if the options name no other.
+pub(crate) fn serve(options: WireOptions) -> Server {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let model = Offline::new(std::sync::Arc::new(WordCounter));
-    let options = WireOptions { model: Some(std::sync::Arc::new(model)), ..options };
+    let offline = || std::sync::Arc::new(Offline::new(std::sync::Arc::new(WordCounter))) as _;
+    let options = WireOptions { model: Some(options.model.clone().unwrap_or_else(offline)), ..options };
     let wire = runtime.block_on(WireServer::start(options)).unwrap();
     Server { url: wire.base_url(), wire, _runtime: runtime }
 }

@@ -129,20 +129,20 @@ fn journal() -> Vec<Entry> {
                 let event = match (executions, node.0) {
                     (1, _) => {
                         let failure = Failure::new("T-1", FailureKind::Transient, "no");
-                        Event::Failed { activation, attempt, failure, draw: 0 }
+                        Event::Failed { activation, attempt, failure: Box::new(failure), draw: 0 }
                     }
                     // Asked to come back, tried again, then handed to the error handler.
                     (_, 1) if answers.is_some() && tried < 3 => {
                         tried += 1;
                         let mut failure = Failure::new("T-2", FailureKind::Transient, "busy");
                         failure.retry_after_ms = (tried == 1).then_some(9);
-                        Event::Failed { activation, attempt, failure, draw: 7 }
+                        Event::Failed { activation, attempt, failure: Box::new(failure), draw: 7 }
                     }
                     (_, 1) if answers.is_none() => {
                         let amounts = [("calls".to_owned(), 1)].into();
                         let wish =
                             Wish { activation, attempt, number: 1, amounts, of_step: false, begins: None };
-                        execution.handle(3, Event::Reserve(wish)).unwrap();
+                        execution.handle(3, Event::Reserve(Box::new(wish))).unwrap();
                         for (name, state) in
                             [("s", StepState::Finished(vec![7].into())), ("e", StepState::Started)]
                         {
@@ -157,7 +157,9 @@ fn journal() -> Vec<Entry> {
                                 state,
                                 undo,
                             };
-                            execution.handle(3, Event::Stepped { activation, attempt, step }).unwrap();
+                            execution
+                                .handle(3, Event::Stepped { activation, attempt, step: Box::new(step) })
+                                .unwrap();
                         }
                         let asking = |name: &str| Asking {
                             name: name.to_owned(),

@@ -128,7 +128,7 @@ pub(crate) async fn reserve(
     let mut grant = Grant { activation, number, nothing, granted: false, settled: false };
     let Activation { id, attempt, run, .. } = grant.activation.as_ref();
     let wish = Wish { activation: *id, attempt: *attempt, number, amounts, of_step, begins };
-    let reply = run.mailbox.send(grant.activation.event(Event::Reserve(wish)));
+    let reply = run.mailbox.send(grant.activation.event(Event::Reserve(Box::new(wish))));
     match reply.await {
         Ok(None) => {
             grant.granted = true;

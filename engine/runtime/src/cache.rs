@@ -220,7 +220,7 @@ async fn found<S: State>(
     results: &Cached,
     key: &[u8; 16],
     activation: &Activation,
-) -> Option<(UpdateValue, Option<Decision>)> {
+) -> Option<(UpdateValue, Option<Box<Decision>>)> {
     let bytes = match results.cache.get(key, (results.clock)()).await {
         Ok(bytes) => bytes?,
         Err(error) => {
@@ -236,14 +236,14 @@ async fn found<S: State>(
         Some((label, payloads)) => {
             let variants = &activation.run.plan.nodes.get(activation.node.index())?.route;
             let variant = variants.iter().position(|variant| variant.label == label)?;
-            Some(Decision { variant: u16::try_from(variant).ok()?, payloads: payloads.read() })
+            Some(Box::new(Decision { variant: u16::try_from(variant).ok()?, payloads: payloads.read() }))
         }
     };
     Some((UpdateValue::live(update), decision))
 }
 
 fn stored<S: State>(
-    (update, decision): &(UpdateValue, Option<Decision>),
+    (update, decision): &(UpdateValue, Option<Box<Decision>>),
     activation: &Activation,
 ) -> Option<Vec<u8>> {
     let update = match update {

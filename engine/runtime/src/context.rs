@@ -148,6 +148,7 @@ impl Activation {
     }
 
     /// An event of this execution, as the driver takes it.
+    #[inline]
     pub(crate) fn event(&self, event: Event) -> Event {
         match &self.within {
             Some(within) => within.event(event),

@@ -13,13 +13,13 @@ use statewright_engine_core::{
     Action, ActivationId, Event, Execution, Failure, FailureKind, NodeIx, Outcome, Plan, RunId, Seq, State,
     Task, ThreadId, panic_text,
 };
-use tokio::task::{AbortHandle, JoinSet};
 use tracing::Span;
 
 use crate::cache::Cached;
 use crate::checkpointer::{Ack, Journal, StoreError};
 use crate::context::{Activation, Halt, RunScope};
 use crate::control::{Request, RunControl};
+use crate::crew::Crew;
 use crate::error::{Classifier, RunError};
 use crate::events::{EventSender, RunEvent};
 use crate::mailbox::{Mailbox, StepWaiters};
@@ -69,9 +69,9 @@ pub(crate) struct Driver<S> {
     /// An activation that runs alone runs here, without a task of its own.
     alone: Option<ActivationFuture>,
     /// Activations that run at the same time.
-    together: JoinSet<Ended>,
-    /// How to end those of them that may be abandoned; empty in graphs in which none may.
-    handles: HashMap<String, AbortHandle>,
+    together: Crew<Ended>,
+    /// Which of them may be abandoned; empty in graphs in which none may.
+    handles: HashMap<String, usize>,
     /// Whether activations of this graph may be abandoned.
     abandons: bool,
     postman: Postman,
@@ -123,7 +123,7 @@ impl<S: State> Driver<S> {
             timer: Timer::default(),
             acks: VecDeque::new(),
             alone: None,
-            together: JoinSet::new(),
+            together: Crew::new(),
             handles: HashMap::new(),
             abandons,
             spare: None,
@@ -149,7 +149,7 @@ impl<S: State> Driver<S> {
                     Action::StepKept(kept) => self.steps.kept("", *kept),
                     Action::Undo(task) => {
                         // What still ran was part of the run that is undone.
-                        (self.alone, self.together) = (None, JoinSet::new());
+                        (self.alone, self.together) = (None, Crew::new());
                         self.compensator.take(*task);
                     }
                     Action::Reserved(reserved) => self.steps.reserved("", *reserved),
@@ -164,9 +164,7 @@ impl<S: State> Driver<S> {
                 }
             }
             self.begin(&mut waiting);
-            let (event, at_ms) = poll_fn(|context| self.poll_event(context)).await?;
-            let now = self.now().max(at_ms);
-            self.execution.handle(now, event)?;
+            poll_fn(|context| self.poll_event(context)).await?;
         }
     }
 
@@ -238,9 +236,9 @@ impl<S: State> Driver<S> {
                 self.alone = Some(future);
                 continue;
             }
-            let handle = self.together.spawn(future);
+            let number = self.together.spawn(future);
             if let Some(id) = id {
-                self.handles.insert(id, handle);
+                self.handles.insert(id, number);
             }
         }
     }
@@ -252,10 +250,10 @@ impl<S: State> Driver<S> {
             |known: &str| known.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         waiting.retain(|(task, within)| !goes(&full_id(within.as_deref(), task.activation)));
         self.alone.take_if(|alone| alone.activation.as_ref().is_some_and(|known| goes(&known.full_id())));
-        self.handles.retain(|known, handle| {
+        self.handles.retain(|known, number| {
             let goes = goes(known);
             if goes {
-                handle.abort();
+                self.together.abort(*number);
             }
             !goes
         });
@@ -270,8 +268,7 @@ impl<S: State> Driver<S> {
             fresh.begin(id, node, attempt, answers, critique, steps);
         }
         // A disabled span still costs as much as a node does; one that nobody sees is not made at all.
-        let span =
-            if tracing::enabled!(tracing::Level::INFO) { self.span(&activation) } else { Span::none() };
+        let span = tracing::enabled!(tracing::Level::INFO).then(|| Box::new(self.span(&activation)));
         let called = catch_unwind(AssertUnwindSafe(|| match &activation.within {
             Some(within) => within.graph.call(node, state, &input, activation.clone()),
             None => {
@@ -307,46 +304,41 @@ impl<S: State> Driver<S> {
         })
     }
 
-    /// What happened next, and a time before which it did not.
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<(Event, u64), RunError>> {
+    /// Tells the execution what happened next. The event is made where it is told, since moving it costs more than a node.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<(), RunError>> {
         if let Some(event) = self.requested() {
-            return Poll::Ready(Ok((event, 0)));
+            return Poll::Ready(self.tell(event));
         }
         if let Some((seq, ack)) = self.acks.front_mut()
             && let Poll::Ready(stored) = Pin::new(ack).poll(context)
         {
             let seq = *seq;
             self.acks.pop_front();
-            return Poll::Ready(
-                stored.map(|()| (Event::Persisted { seq }, 0)).map_err(|error: StoreError| error.into()),
-            );
+            let told = |()| self.tell(Event::Persisted { seq });
+            return Poll::Ready(stored.map_err(|error: StoreError| error.into()).and_then(told));
         }
         if let Some(future) = &mut self.alone
             && let Poll::Ready(ended) = Pin::new(future).poll(context)
         {
             self.alone = None;
-            return Poll::Ready(self.event(ended).map(|event| (event, 0)));
+            return Poll::Ready(self.tell_end(ended));
         }
         if let Poll::Ready(at_ms) = self.timer.poll(context) {
-            return Poll::Ready(Ok((Event::TimerFired, at_ms)));
+            let now = self.now().max(at_ms);
+            return Poll::Ready(self.execution.handle(now, Event::TimerFired).map_err(RunError::from));
         }
-        while !self.together.is_empty()
-            && let Poll::Ready(Some(joined)) = self.together.poll_join_next(context)
-        {
-            // Panics end inside the activation, so one that has no end was abandoned.
-            if let Ok(ended) = joined {
-                return Poll::Ready(self.event(ended).map(|event| (event, 0)));
-            }
+        if let Poll::Ready(ended) = self.together.poll(context) {
+            return Poll::Ready(self.tell_end(ended));
         }
         if let Poll::Ready(event) = self.postman.poll(context) {
-            return Poll::Ready(Ok((event, 0)));
+            return Poll::Ready(self.tell(event));
         }
         if let Poll::Ready(event) = self.compensator.poll(context) {
-            return Poll::Ready(Ok((event, 0)));
+            return Poll::Ready(self.tell(event));
         }
         // The end of a node counts more than a step that it left behind, so steps come last.
         if let Some(event) = self.steps.next() {
-            return Poll::Ready(Ok((event, 0)));
+            return Poll::Ready(self.tell(event));
         }
         self.control.register(context.waker());
         // A request that came in before the waker was known would otherwise be slept through.
@@ -358,65 +350,57 @@ impl<S: State> Driver<S> {
         Poll::Pending
     }
 
-    fn event(&mut self, ended: Ended) -> Result<Event, RunError> {
-        let within = ended.activation.within.clone();
-        let event = self.reported(ended)?;
-        Ok(match within {
-            Some(within) => within.event(event),
-            None => event,
-        })
+    fn tell(&mut self, event: Event) -> Result<(), RunError> {
+        let now = self.now();
+        Ok(self.execution.handle(now, event)?)
     }
 
-    fn reported(&mut self, ended: Ended) -> Result<Event, RunError> {
-        let Ended { activation, end } = ended;
-        let path = activation.within.as_ref().map_or("", |within| within.path());
-        for settlement in self.steps.settlements(path, activation.id) {
-            let now = self.now();
-            self.execution.handle(now, settlement)?;
+    fn tell_end(&mut self, Ended { activation, end }: Ended) -> Result<(), RunError> {
+        if !self.steps.is_silent() {
+            let path = activation.within.as_ref().map_or("", |within| within.path());
+            for settlement in self.steps.settlements(path, activation.id) {
+                self.tell(settlement)?;
+            }
         }
-        let attempt = activation.attempt;
         if self.abandons {
             self.handles.remove(&activation.full_id());
         }
-        let cached = activation.cached.load(Ordering::Acquire);
-        let spent = self.spare.insert(activation);
-        let activation = spent.id;
-        Ok(match end {
+        let (id, attempt) = (activation.id, activation.attempt);
+        let event = match end {
             End::Returned(Ok((update, decision))) => {
-                let items = spent.take_posts();
-                let posted =
-                    (!items.is_empty()).then(|| spent.event(Event::Posted { activation, attempt, items }));
-                let cached = cached.then(|| spent.event(Event::Cached { activation, attempt }));
-                if let Some(posted) = posted {
-                    let now = self.now();
-                    self.execution.handle(now, posted)?;
+                let items = activation.take_posts();
+                if !items.is_empty() {
+                    self.tell(activation.event(Event::Posted { activation: id, attempt, items }))?;
                 }
-                if let Some(cached) = cached {
-                    // Not written down by itself, so it needs no time.
-                    self.execution.handle(0, cached)?;
+                if activation.cached.load(Ordering::Acquire) {
+                    self.tell(activation.event(Event::Cached { activation: id, attempt }))?;
                 }
-                Event::Finished { activation, attempt, update, decision }
+                Event::Finished { activation: id, attempt, update, decision }
             }
             End::Returned(Err(error)) => {
-                let failure = error.to_failure(spent.classifiers().unwrap_or(&self.classifiers));
-                tracing::warn!(%activation, attempt, code = %failure.code, "{failure}");
-                failed(activation, attempt, failure)
+                let failure = error.to_failure(activation.classifiers().unwrap_or(&self.classifiers));
+                tracing::warn!(activation = %id, attempt, code = %failure.code, "{failure}");
+                failed(id, attempt, failure)
             }
             End::TimedOut(failure) => {
-                tracing::warn!(%activation, attempt, code = %failure.code, "{failure}");
-                failed(activation, attempt, failure)
+                tracing::warn!(activation = %id, attempt, code = %failure.code, "{failure}");
+                failed(id, attempt, failure)
             }
             End::Panicked(words) => {
                 let failure = Failure::permanent("SW-X241", format!("the node panicked: {words}"));
-                tracing::error!(%activation, attempt, code = %failure.code, "{failure}");
-                failed(activation, attempt, failure)
+                tracing::error!(activation = %id, attempt, code = %failure.code, "{failure}");
+                failed(id, attempt, failure)
             }
-            End::Halted(halts) => halted(activation, attempt, halts),
-        })
+            End::Halted(halts) => halted(id, attempt, halts),
+        };
+        let event = activation.event(event);
+        self.spare = Some(activation);
+        self.tell(event)
     }
 }
 
-pub(crate) fn failed(activation: ActivationId, attempt: u32, failure: Failure) -> Event {
+pub(crate) fn failed(activation: ActivationId, attempt: u32, failure: impl Into<Box<Failure>>) -> Event {
+    let failure = failure.into();
     let draw = if failure.kind == FailureKind::Permanent { 0 } else { crate::ids::draw() };
     Event::Failed { activation, attempt, failure, draw }
 }
@@ -431,7 +415,7 @@ struct ActivationFuture {
     /// Until it ends.
     activation: Option<Arc<Activation>>,
     deadlines: Option<Box<Deadlines>>,
-    span: Span,
+    span: Option<Box<Span>>,
 }
 
 struct Ended {
@@ -442,7 +426,7 @@ struct Ended {
 enum End {
     Returned(NodeOutput),
     Halted(Vec<Halt>),
-    TimedOut(Failure),
+    TimedOut(Box<Failure>),
     Panicked(String),
 }
 
@@ -451,7 +435,7 @@ impl Future for ActivationFuture {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
         let this = &mut *self;
-        let _entered = this.span.enter();
+        let _entered = this.span.as_deref().map(Span::enter);
         let polled = catch_unwind(AssertUnwindSafe(|| this.future.as_mut().poll(context)));
         let Some(activation) = this.activation.take() else { return Poll::Pending };
         let end = match polled {
@@ -466,7 +450,7 @@ impl Future for ActivationFuture {
                 match activation.steps.are_still().then(|| activation.halted()).flatten() {
                     Some(halt) => End::Halted(halt),
                     None => match late(&mut this.deadlines, &activation, context) {
-                        Some(failure) => End::TimedOut(failure),
+                        Some(failure) => End::TimedOut(Box::new(failure)),
                         None => {
                             this.activation = Some(activation);
                             return Poll::Pending;

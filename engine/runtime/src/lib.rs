@@ -16,6 +16,7 @@ mod check;
 mod checkpointer;
 mod context;
 mod control;
+mod crew;
 mod diff;
 mod driver;
 mod effect;

@@ -89,13 +89,16 @@ impl StepWaiters {
         Some(event)
     }
 
+    /// Whether nobody has said anything that was not handed on yet.
+    #[inline]
+    pub(crate) fn is_silent(&self) -> bool {
+        self.letters.is_empty() && !self.scope.mailbox.is_full()
+    }
+
     /// What an execution that has ended said that it spent: it counts before that end. What others left keeps its turn, so
     /// that nobody settles before it has reserved.
     pub(crate) fn settlements(&mut self, path: &str, of: ActivationId) -> Vec<Event> {
         self.fetch();
-        if self.letters.is_empty() {
-            return Vec::new();
-        }
         let letters = std::mem::take(&mut self.letters).into_iter();
         let is_its = |event: &Event| {
             let (within, inner) = innermost(event);

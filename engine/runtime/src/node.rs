@@ -29,7 +29,7 @@ pub trait Node<S: State>: Send + Sync + 'static {
     fn run(&self, ctx: Ctx<S, Self::In>) -> impl Future<Output = Result<Self::Out, NodeError>> + Send;
 }
 
-pub(crate) type NodeOutput = Result<(UpdateValue, Option<Decision>), NodeError>;
+pub(crate) type NodeOutput = Result<(UpdateValue, Option<Box<Decision>>), NodeError>;
 
 /// A node without its types.
 pub(crate) trait ErasedNode<S>: Send + Sync {
@@ -52,9 +52,9 @@ pub(crate) trait ErasedNode<S>: Send + Sync {
     }
 }
 
-pub(crate) fn erase<S: State, O: IntoCommand<S>>(output: O) -> (UpdateValue, Option<Decision>) {
+pub(crate) fn erase<S: State, O: IntoCommand<S>>(output: O) -> (UpdateValue, Option<Box<Decision>>) {
     let command = output.into_command();
-    (UpdateValue::live(command.update), command.route.decide())
+    (UpdateValue::live(command.update), command.route.decide().map(Box::new))
 }
 
 pub(crate) fn unreadable(node: &str, reason: &str) -> NodeError {
@@ -64,6 +64,7 @@ pub(crate) fn unreadable(node: &str, reason: &str) -> NodeError {
     .with_code("SW-X233")
 }
 
+#[inline]
 fn read_input<I: Data>(input: &Payload, activation: &Activation) -> Result<I, NodeError> {
     let node = || activation.plan().node_name(activation.node);
     input.read::<I>().map_err(|reason| unreadable(node(), &reason))

@@ -269,7 +269,7 @@ impl Call {
     async fn keep(&self, state: StepState) -> Result<(), NodeError> {
         let step = self.stored(state);
         let Activation { id, attempt, run, .. } = self.activation.as_ref();
-        let event = Event::Stepped { activation: *id, attempt: *attempt, step };
+        let event = Event::Stepped { activation: *id, attempt: *attempt, step: Box::new(step) };
         let kept = run.mailbox.send(self.activation.event(event));
         match kept.await {
             Ok(None) => Ok(()),
@@ -358,7 +358,10 @@ pub(crate) struct StepScope {
 impl StepScope {
     pub(crate) fn begin(&mut self, earlier: Option<Arc<[Arc<StoredStep>]>>) {
         self.earlier = earlier;
-        self.used.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        let used = self.used.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !used.is_empty() {
+            used.clear();
+        }
         *self.in_flight.get_mut() = 0;
     }
 

@@ -91,7 +91,7 @@ impl Life {
                     of_step: rng.chance(500),
                     begins: None,
                 };
-                Event::Reserve(wish)
+                Event::Reserve(Box::new(wish))
             }
             5..8 if !granted.is_empty() => {
                 let number = granted.swap_remove(rng.below(granted.len()));
@@ -102,7 +102,7 @@ impl Life {
             8 => {
                 self.running.swap_remove(place);
                 let failure = Failure::permanent("SW-X276", "it could not reserve");
-                Event::Failed { activation, attempt, failure, draw: 0 }
+                Event::Failed { activation, attempt, failure: Box::new(failure), draw: 0 }
             }
             9 if rng.chance(300) => {
                 self.running.swap_remove(place);

@@ -134,14 +134,14 @@ impl Recorder {
         let update = match task.node.0 {
             0 => {
                 let queries = ["rust", "graphs"].map(|word| Payload::live(word.to_owned()));
-                decision = Some(Decision { variant: 0, payloads: Payloads::Each(queries.into()) });
+                decision = Some(Box::new(Decision { variant: 0, payloads: Payloads::Each(queries.into()) }));
                 Golden::update().tokens(1)
             }
             1 => {
                 if !std::mem::replace(&mut self.failed, true) {
                     let mut failure = Failure::new("SW-X242", FailureKind::Transient, "the line is dead");
                     failure.details.push("connection reset".to_owned());
-                    return Event::Failed { activation, attempt, failure, draw: 0 };
+                    return Event::Failed { activation, attempt, failure: Box::new(failure), draw: 0 };
                 }
                 Golden::update()
                     .notes(format!("about {}", task.input.read::<String>().unwrap()))

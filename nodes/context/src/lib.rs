@@ -4,6 +4,7 @@
 //! - [`corpus`] loads a folder of Markdown and cuts it into chunks by headings, [`chunk`] does the cutting.
 //! - [`bm25`] ranks texts for a query, [`analyse`] turns text into index terms.
 //! - [`docs_search`] puts these together and returns passages with citations that resolve to bytes.
+//! - [`DocsSearch`] offers the search to models as a tool.
 //! - [`pack`] chooses the passages that fit into a token budget.
 //!
 //! Not here: models, prompts, graphs, embeddings and anything that is stored.
@@ -18,7 +19,9 @@ mod error;
 pub mod pack;
 mod sentences;
 pub mod tokens;
+pub mod tool;
 
 pub use citation::Citation;
 pub use docs_search::{DocsIndex, Passage};
 pub use error::ContextError;
+pub use tool::DocsSearch;

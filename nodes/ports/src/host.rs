@@ -1,6 +1,8 @@
 //! What a node lends to the parts that work inside it, so that an agent loop needs no graph: durable steps, questions,
 //! budgets and streamed items. `graphs` binds it to the engine.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::{BoxFuture, ErrorClass};
@@ -27,10 +29,15 @@ pub trait NodeHost: Send + Sync {
 
     /// A key of this node and `name` that is the same over retries and crashes.
     fn key(&self, name: &str) -> String;
+
+    /// How many agents stand between this one and the node: 0 for one that the node runs itself.
+    fn depth(&self) -> u32 {
+        0
+    }
 }
 
-/// The work of a step.
-pub type Work<'a> = Box<dyn FnOnce() -> BoxFuture<'a, Result<Value, HostError>> + Send + 'a>;
+/// The work of a step. It begins when it is awaited, and a host that has its result does not await it.
+pub type Work<'a> = BoxFuture<'a, Result<Value, HostError>>;
 
 /// A step that is about to be done.
 #[derive(Debug, Clone, Copy)]
@@ -68,19 +75,23 @@ pub struct HostError {
     pub class: ErrorClass,
     /// Whether the work may have been done, and nobody knows.
     pub is_unknown: bool,
+    /// How long to wait before the next try, if whoever was asked said so.
+    pub retry_after: Option<Duration>,
 }
 
 impl HostError {
     /// An error that trying again does not help.
     #[must_use]
     pub fn permanent(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), class: ErrorClass::Permanent, is_unknown: false }
+        let (code, message) = (code.into(), message.into());
+        Self { code, message, class: ErrorClass::Permanent, is_unknown: false, retry_after: None }
     }
 }
 
 impl From<crate::ModelError> for HostError {
     fn from(error: crate::ModelError) -> Self {
         let (code, class) = (error.code().to_owned(), error.class());
-        Self { code, message: error.to_string(), class, is_unknown: false }
+        let retry_after = error.retry_after();
+        Self { code, message: error.to_string(), class, is_unknown: false, retry_after }
     }
 }

@@ -10,3 +10,5 @@ pub const TOOL_CALL: &str = "tool_call";
 pub const TOOL_RESULT: &str = "tool_result";
 /// The tokens of one finished model call. Payload: a [`Usage`](crate::Usage).
 pub const USAGE: &str = "usage";
+/// The tokens that the node has sent so far are void. Payload: the number of the attempt that follows, from 2.
+pub const ATTEMPT_RESET: &str = "attempt_reset";

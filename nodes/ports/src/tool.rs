@@ -13,6 +13,18 @@ pub trait Tool: Send + Sync {
     /// What a call does to the world. The strongest that a call can do.
     fn side_effect(&self) -> SideEffect;
 
+    /// Whether the other side does a call once for each [`key`](ToolInput::key), however often it is made. Then a call that
+    /// was not seen to end is simply made again.
+    fn is_idempotent(&self) -> bool {
+        false
+    }
+
+    /// Whether it does its work in durable steps of its own, by the [`host`](ToolInput::host). Then the call is no step
+    /// itself, and is made again from the top when the node is begun anew.
+    fn has_own_steps(&self) -> bool {
+        false
+    }
+
     /// Does the work. The arguments have passed the schema. Dropping the future ends the call.
     ///
     /// # Errors

@@ -263,6 +263,12 @@ impl Budgets {
         BudgetChange { settled: std::mem::take(&mut self.unrecorded), ..BudgetChange::default() }
     }
 
+    /// The same for a record that says nothing else about budgets; none, as in every graph without them, if there is
+    /// nothing to say.
+    pub(super) fn take_settled(&mut self) -> Option<Box<BudgetChange>> {
+        (!self.unrecorded.is_empty()).then(|| Box::new(self.take_change()))
+    }
+
     /// Other limits, from the next start or resume on.
     pub(super) fn want(&mut self, change: LimitChange) {
         self.wanted.push(change);

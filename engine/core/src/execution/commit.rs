@@ -56,7 +56,7 @@ impl Execution {
             Some(Ok(())) => (true, None),
             Some(Err(failure)) => (false, Some(failure)),
         };
-        let budget = self.budgets.take_change().boxed();
+        let budget = self.budgets.take_settled();
         if !self.journals() {
             self.commit_failure = failure;
             return Ok(commits);
@@ -159,7 +159,9 @@ impl Execution {
         self.forget_nested();
         self.counters.apply(&self.advance.joins, &self.advance.crossings);
         self.exhausted = self.advance.exhausted;
-        self.held.clone_from(&self.advance.held);
+        if !(self.held.is_empty() && self.advance.held.is_empty()) {
+            self.held.clone_from(&self.advance.held);
+        }
         self.back_offs.begin_superstep();
         std::mem::swap(&mut self.slots, &mut self.advance.next);
         self.advance.next.clear();

@@ -62,7 +62,7 @@ impl Execution {
             let input = Bytes::new(&bytes);
             let body = HotBody::Opened(HotOpened { run: &run, input, table, commit, budget });
             let bytes = journal::encode_about(
-                self.plan.table_bytes() + input.len() + 512,
+                table.bytes() + input.len() + 512,
                 &writer::record(&self.plan, now_ms, body),
             )?;
             self.writer.push(EntryKind::Record, bytes);
@@ -169,7 +169,7 @@ impl Execution {
         activation: ActivationId,
         attempt: u32,
         update: UpdateValue,
-        decision: Option<Decision>,
+        decision: Option<Box<Decision>>,
     ) -> Result<(), Refused> {
         if !self.is_running(activation, attempt) {
             return Ok(());
@@ -180,7 +180,7 @@ impl Execution {
         if self.journals() || self.options.observe == Observe::Updates {
             let encoded = self.encode_update(&update, &mut stored);
             if let Err(failure) =
-                encoded.and_then(|()| self.route_fits(decision.as_ref(), stored.len() + posted))
+                encoded.and_then(|()| self.route_fits(decision.as_deref(), stored.len() + posted))
             {
                 self.writer.scratch = stored;
                 return self.failed(now_ms, activation, attempt, failure, 0);

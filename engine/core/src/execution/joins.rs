@@ -42,7 +42,11 @@ impl Joins {
     }
 
     /// When the time of the first of them is over.
+    #[inline]
     pub(super) fn until_ms(&self) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
         self.waiting.values().filter_map(|waiting| waiting.until_ms).min()
     }
 

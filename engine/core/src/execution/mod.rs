@@ -269,7 +269,7 @@ impl Execution {
                 self.finished(now_ms, activation, attempt, update, decision)
             }
             Event::Failed { activation, attempt, failure, draw } => {
-                self.failed(now_ms, activation, attempt, failure, draw)
+                self.failed(now_ms, activation, attempt, *failure, draw)
             }
             Event::Asked { activation, attempt, questions } => {
                 self.asked(now_ms, activation, attempt, questions)
@@ -277,8 +277,8 @@ impl Execution {
             Event::AnswerRejected { activation, attempt, name, reason } => {
                 self.answer_rejected(now_ms, activation, attempt, &name, reason)
             }
-            Event::Stepped { activation, attempt, step } => self.stepped(now_ms, activation, attempt, step),
-            Event::Reserve(wish) => self.reserve(now_ms, wish),
+            Event::Stepped { activation, attempt, step } => self.stepped(now_ms, activation, attempt, *step),
+            Event::Reserve(wish) => self.reserve(now_ms, *wish),
             Event::Spent(spent) => self.spent(now_ms, spent),
             Event::Limit(change) => self.limit(change),
             Event::UndoEnded(end) => self.undo_ended(now_ms, *end),

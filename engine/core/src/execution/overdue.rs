@@ -110,7 +110,7 @@ impl Execution {
         self.end_reservations_of(stops.as_deref());
         let slot = &self.slots[index as usize];
         let (attempt, node) = (slot.attempts, slot.node);
-        let budget = self.budgets.take_change().boxed();
+        let budget = self.budgets.take_settled();
         self.write(now_ms, || Body::Failed {
             index,
             attempt,

@@ -263,7 +263,7 @@ impl Execution {
         seq: Seq,
         node: NodeIx,
         route: ChosenRoute,
-    ) -> Result<Decision, RecoverError> {
+    ) -> Result<Box<Decision>, RecoverError> {
         let variants = &self.plan.nodes[node.index()].route;
         let variant = variants.get(usize::from(route.variant)).ok_or_else(|| RecoverError::Inconsistent {
             seq,
@@ -276,6 +276,6 @@ impl Execution {
             (false, 0) => Payloads::None,
             (false, _) => Payloads::One(payloads.next().unwrap_or_default()),
         };
-        Ok(Decision { variant: route.variant, payloads })
+        Ok(Box::new(Decision { variant: route.variant, payloads }))
     }
 }

@@ -167,6 +167,7 @@ impl Execution {
     }
 
     /// An execution is over, well or not: what it still holds counts at its ceiling. The record of its end says so.
+    #[inline]
     pub(super) fn end_reservations(&mut self, activation: ActivationId) {
         if self.budgets.are_idle() {
             return;
@@ -192,7 +193,7 @@ impl Execution {
 
     /// Writes down settlements for which the record that follows has no room.
     pub(super) fn write_settlements(&mut self, now_ms: u64) -> Result<(), Refused> {
-        match self.budgets.take_change().boxed() {
+        match self.budgets.take_settled() {
             Some(change) => self.write(now_ms, || Body::Budget(change)),
             None => Ok(()),
         }

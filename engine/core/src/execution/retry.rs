@@ -19,7 +19,9 @@ pub(super) struct BackOffs {
 impl BackOffs {
     /// Nothing of the superstep before waits any more.
     pub(super) fn begin_superstep(&mut self) {
-        self.waiting.clear();
+        if !self.waiting.is_empty() {
+            self.waiting.clear();
+        }
     }
 
     pub(super) fn clear(&mut self) {

@@ -24,7 +24,7 @@ pub(super) enum Progress {
     /// Handed to the driver.
     Running,
     /// Done: what it wrote and where it leads. `seq` is the entry that says so, 0 if there is none.
-    Finished { update: UpdateValue, decision: Option<Decision>, seq: Seq },
+    Finished { update: UpdateValue, decision: Option<Box<Decision>>, seq: Seq },
     /// The last attempt failed.
     Failed(Box<Failure>),
     /// The last attempt failed, and an error handler goes on.

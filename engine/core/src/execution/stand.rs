@@ -197,7 +197,7 @@ impl Execution {
         let self_contained =
             self.options.journaling == Journaling::AtEnd || self.writer.references.incomplete;
         let Some(body) = self.snapshot_body(now_ms, self_contained)? else { return Ok(()) };
-        let about = self.plan.table_bytes() + body.values.len() + 64 * body.slots.len() + 512;
+        let about = self.plan.table.bytes() + body.values.len() + 64 * body.slots.len() + 512;
         let bytes = match journal::encode_about(about, &body) {
             Ok(bytes) => bytes,
             // A state too large for one entry is still safe in its records: they are replayed instead.

@@ -36,7 +36,7 @@ pub enum Event {
         /// What it wrote.
         update: UpdateValue,
         /// The route that it returned.
-        decision: Option<Decision>,
+        decision: Option<Box<Decision>>,
     },
     /// A node returned an error or panicked.
     Failed {
@@ -45,7 +45,7 @@ pub enum Event {
         /// The attempt that the driver was told to run.
         attempt: u32,
         /// What went wrong.
-        failure: Failure,
+        failure: Box<Failure>,
         /// A random number, for the jitter of the wait before another attempt.
         draw: u32,
     },
@@ -83,10 +83,10 @@ pub enum Event {
         /// The attempt that the driver was told to run.
         attempt: u32,
         /// The step.
-        step: StoredStep,
+        step: Box<StoredStep>,
     },
     /// A running node wants to spend. It waits for [`Action::Reserved`].
-    Reserve(Wish),
+    Reserve(Box<Wish>),
     /// A running node says what a reservation came to.
     Spent(Spent),
     /// Other limits than those of the graph, from the start or the resume on that follows.

@@ -275,7 +275,7 @@ impl Plan {
         feeders::compile(&mut plan);
         plan.fingerprint = plan.compute_fingerprint();
         let shape = plan.shape();
-        Arc::make_mut(&mut plan.table).shape = Some(shape);
+        plan.table = Arc::new(NodeTable::of(topology).with_shape(shape));
         plan
     }
 

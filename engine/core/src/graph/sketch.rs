@@ -19,12 +19,6 @@ impl Plan {
         self.node_named(name).or_else(former)
     }
 
-    /// About how many bytes its table takes in an entry.
-    pub(crate) fn table_bytes(&self) -> usize {
-        let names: usize = self.nodes.iter().map(|node| node.name.len() + 2).sum();
-        names + 13 * self.edges.len()
-    }
-
     /// What the numbers of this plan mean.
     pub(crate) fn shape(&self) -> Shape {
         let mut gates = Vec::new();

@@ -162,7 +162,8 @@ pub(crate) fn stored_bytes(bytes: &[u8]) -> usize {
 /// Leaves these values out of an entry that has no cuts.
 pub(crate) fn cut(bytes: &[u8], cuts: Vec<Cut>) -> Result<Vec<u8>, FrameError> {
     let body = bytes.get(HEADER_BYTES..).unwrap_or_default();
-    let mut kept = Vec::with_capacity(body.len());
+    let left_out: usize = cuts.iter().map(|cut| cut.length as usize).sum();
+    let mut kept = Vec::with_capacity(body.len() - left_out.min(body.len()));
     let mut at = 0;
     for cut in &cuts {
         kept.extend_from_slice(&body[at..cut.at as usize]);

@@ -388,7 +388,8 @@ fn stale_attempt_eviction() {
     execution.handle(0, started).unwrap();
     let first = next_task(&mut execution);
     let timed_out = Failure::new("SW-X244", FailureKind::Transient, "it took too long");
-    let failed = Event::Failed { activation: first.0, attempt: first.1, failure: timed_out, draw: 0 };
+    let failed =
+        Event::Failed { activation: first.0, attempt: first.1, failure: Box::new(timed_out), draw: 0 };
     execution.handle(0, failed).unwrap();
     execution.handle(1_000, Event::TimerFired).unwrap();
     let second = next_task(&mut execution);
@@ -402,7 +403,7 @@ fn stale_attempt_eviction() {
     execution.handle(1_001, returned(1, "late")).unwrap();
     let late = Failure::permanent("SW-X240", "late");
     execution
-        .handle(1_001, Event::Failed { activation: second.0, attempt: 1, failure: late, draw: 0 })
+        .handle(1_001, Event::Failed { activation: second.0, attempt: 1, failure: Box::new(late), draw: 0 })
         .unwrap();
     assert!(execution.poll_action().is_none(), "what it reports changes nothing");
     execution.handle(1_002, returned(2, "right")).unwrap();

@@ -80,7 +80,7 @@ impl World {
         let (activation, attempt) = (running.task.activation, running.task.attempt);
         let wish = Wish { activation, attempt, number, amounts: cost.ceiling(), of_step: !cost.bare, begins };
         self.note(|| format!("{activation} wants {:?} (claim {number})", wish.amounts));
-        self.report(process, Event::Reserve(wish))?;
+        self.report(process, Event::Reserve(Box::new(wish)))?;
         Ok(false)
     }
 

@@ -330,7 +330,8 @@ impl World {
         if let Some(told) = script.fails(&visit).filter(|_| handled) {
             self.note(|| format!("{activation} fails for good and leads to its handler"));
             let failure = Failure::permanent("SIM-3", told.to_string());
-            let reported = self.report(process, Event::Failed { activation, attempt, failure, draw: 0 });
+            let reported = self
+                .report(process, Event::Failed { activation, attempt, failure: Box::new(failure), draw: 0 });
             self.ended.push((activation, process.execution.last_seq()));
             self.history.handled += 1;
             self.history.faults.failures += 1;
@@ -346,7 +347,7 @@ impl World {
             return self.fail(process, activation, attempt, handled);
         }
         let returned = script.returned(&visit, &self.scenario.topology.nodes[node.index()]);
-        let decision = returned.map(|(variant, carried)| carried.decision(variant));
+        let decision = returned.map(|(variant, carried)| Box::new(carried.decision(variant)));
         let update = UpdateValue::live(script.update(&visit, answer));
         drop((task, state));
         self.note(|| format!("{activation} finishes (attempt {attempt})"));
@@ -391,7 +392,7 @@ impl World {
         self.history.faults.failures += 1;
         self.killed.remove(&activation);
         let draw = self.rng.draw() as u32;
-        self.report(process, Event::Failed { activation, attempt, failure, draw })
+        self.report(process, Event::Failed { activation, attempt, failure: Box::new(failure), draw })
     }
 
     pub(super) fn report(&mut self, process: &mut Process, event: Event) -> Result<(), String> {
@@ -417,11 +418,11 @@ impl World {
                 let state = StepState::Finished(vec![1].into());
                 let (name, class) = ("late".to_owned(), EffectClass::Pure);
                 let step = StoredStep { name, input: None, class, per_attempt: false, state, undo: None };
-                Event::Stepped { activation, attempt, step }
+                Event::Stepped { activation, attempt, step: Box::new(step) }
             }
             0 => {
                 let failure = Failure::permanent("SIM-2", "too late");
-                Event::Failed { activation, attempt, failure, draw: 0 }
+                Event::Failed { activation, attempt, failure: Box::new(failure), draw: 0 }
             }
             1 => Event::Asked { activation, attempt, questions: vec![Asking::default()] },
             _ => {

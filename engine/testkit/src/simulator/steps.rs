@@ -178,7 +178,7 @@ impl World {
         }
         let begins = state == StepState::Started;
         let stored = stored(step, state, self.scenario.undo_kind());
-        self.report(process, Event::Stepped { activation, attempt, step: stored })?;
+        self.report(process, Event::Stepped { activation, attempt, step: Box::new(stored) })?;
         let behind =
             if self.options.journaling == Journaling::Off { 0 } else { process.execution.last_seq() };
         let undoable = step.undoable;

@@ -32,9 +32,11 @@ mod lexer;
 mod number;
 mod parser;
 mod print;
+mod tool;
 
 pub use claims::{Claim, Verdict, find_expressions};
 pub use error::{CalculatorError, Limit, Place};
+pub use tool::tool;
 
 use number::{Rational, Value};
 use std::fmt;

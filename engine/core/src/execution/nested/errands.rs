@@ -10,7 +10,14 @@ use crate::journal::{PausePoint, StoredPost};
 
 impl Execution {
     /// What an activation that is over leaves in its inner outbox goes on waiting in this one.
+    #[inline]
     pub(in crate::execution) fn adopt_posts(&mut self, place: usize) {
+        if self.inner.any {
+            self.adopt_posts_of(place);
+        }
+    }
+
+    fn adopt_posts_of(&mut self, place: usize) {
         let Some(mut nested) = self.slots[place].child.take() else { return };
         nested.execution.adopt_all_posts();
         nested.execution.forget_holders();

@@ -392,6 +392,9 @@ impl Execution {
     }
 
     pub(in crate::execution) fn forget_nested(&mut self) {
+        if !self.inner.any {
+            return;
+        }
         self.inner.entering.clear();
         self.inner.active.clear();
     }
