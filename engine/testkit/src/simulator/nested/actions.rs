@@ -273,7 +273,7 @@ impl World {
         let event = match self.rng.below(3) {
             0 => {
                 let failure = Failure::permanent("SIM-2", "too late");
-                Event::Failed { activation, attempt, failure, draw: 0 }
+                Event::Failed { activation, attempt, failure: Box::new(failure), draw: 0 }
             }
             1 => {
                 let questions = vec![Asking::default()];

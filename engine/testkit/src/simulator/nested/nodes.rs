@@ -92,7 +92,7 @@ impl World {
             self.note(|| format!("{id} fails for good and leads to its handler"));
             self.history.handled += 1;
             self.history.faults.failures += 1;
-            let failure = Failure::permanent("SIM-3", told.to_string());
+            let failure = Box::new(Failure::permanent("SIM-3", told.to_string()));
             return self.report(process, spot.event(Event::Failed { activation, attempt, failure, draw: 0 }));
         }
         if self.fails_by_chance(&spot, &task, handled) {
@@ -101,7 +101,8 @@ impl World {
             self.note(|| format!("{id} fails: {failure}"));
             return self.failed(process, &spot, &task, failure);
         }
-        let decision = script.returned(&visit, spec).map(|(variant, carried)| carried.decision(variant));
+        let returned = script.returned(&visit, spec);
+        let decision = returned.map(|(variant, carried)| Box::new(carried.decision(variant)));
         let update = UpdateValue::live(script.update(&visit, answer));
         drop((task, state));
         self.note(|| format!("{id} finishes (attempt {attempt})"));
@@ -152,6 +153,7 @@ impl World {
         self.history.faults.failures += 1;
         self.outside.killed.remove(&spot.id(task.activation));
         let (activation, attempt, draw) = (task.activation, task.attempt, self.rng.draw() as u32);
+        let failure = Box::new(failure);
         self.report(process, spot.event(Event::Failed { activation, attempt, failure, draw }))
     }
 
@@ -242,7 +244,7 @@ impl World {
         let state = if ended { StepState::Finished(step.value.clone().into()) } else { StepState::Started };
         let ScriptedStep { name, class, per_attempt, .. } = step.clone();
         let step = StoredStep { name, input: None, class, per_attempt, state, undo: None };
-        self.report(process, spot.event(Event::Stepped { activation, attempt, step }))?;
+        self.report(process, spot.event(Event::Stepped { activation, attempt, step: Box::new(step) }))?;
         Ok(Next::Later)
     }
 
