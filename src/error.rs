@@ -25,7 +25,7 @@ pub enum CliError {
         known: Vec<String>,
     },
     /// A model that the program does not have.
-    #[error("no model is named `{given}`{}; models behind an endpoint are written openai:NAME and need OPENAI_API_KEY or OPENAI_BASE_URL", suggestion(nearest.as_deref(), known))]
+    #[error("no model is named `{given}`{}; models behind an endpoint are written openai:NAME or anthropic:NAME and need OPENAI_API_KEY, OPENAI_BASE_URL or ANTHROPIC_API_KEY", suggestion(nearest.as_deref(), known))]
     UnknownModel {
         /// The name as given.
         given: String,

@@ -90,6 +90,9 @@ mod documents {
     #[doc = include_str!("../docs/guides/versions-and-migrations.md")]
     struct VersionsAndMigrations;
 
+    #[doc = include_str!("../docs/guides/models-and-cassettes.md")]
+    struct ModelsAndCassettes;
+
     #[doc = include_str!("../docs/guides/testing-a-graph.md")]
     struct TestingAGraph;
 

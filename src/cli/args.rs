@@ -150,7 +150,8 @@ pub(crate) struct ChatArgs {
 /// With what nodes work.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ServiceArgs {
-    /// The model: `offline`, `openai:NAME`, or a name that the endpoint knows [default: the environment's]
+    /// The model: `offline`, `openai:NAME`, `anthropic:NAME`, or a name that the endpoint knows; several, separated by
+    /// commas, are asked in turn when one is not there [default: the environment's]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// The folder of Markdown to search [default: ./docs if there is one]

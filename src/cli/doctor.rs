@@ -25,6 +25,7 @@ pub(crate) async fn doctor(shell: &Shell<'_>, args: &DoctorArgs) -> Result<Exit,
     let store = home::store(&shell.global).await;
     checks.push(Check { name: "database", found: database(store).await });
     checks.push(Check { name: "model", found: model(shell, args).await });
+    checks.extend(models::providers().map(|(name, found)| Check { name, found }));
     checks.push(Check { name: "docs", found: docs(shell, args).await });
     let ok = checks.iter().all(|check| check.found.is_ok());
     if shell.out.json {
@@ -80,14 +81,20 @@ async fn database(store: Result<SqlStore, CliError>) -> Result<String, CliError>
 
 async fn model(shell: &Shell<'_>, args: &DoctorArgs) -> Result<String, CliError> {
     let tokens = std::sync::Arc::new(statewright_nodes_context::tokens::Cl100k);
-    let ChosenModel { about, endpoint, .. } =
+    let ChosenModel { about, endpoints, .. } =
         models::choose(shell.app, args.services.model.as_deref(), tokens)?;
-    let Some(endpoint) = endpoint else { return Ok(about) };
+    for endpoint in &endpoints {
+        connect(endpoint).await?;
+    }
+    Ok(if endpoints.is_empty() { about } else { format!("{about} accepts connections") })
+}
+
+async fn connect(endpoint: &str) -> Result<(), CliError> {
     let failed = |detail: String| CliError::Model(statewright_nodes_ports::ModelError::Transport { detail });
-    let address = host_and_port(&endpoint).ok_or_else(|| failed(format!("`{endpoint}` names no host")))?;
+    let address = host_and_port(endpoint).ok_or_else(|| failed(format!("`{endpoint}` names no host")))?;
     let connected = tokio::time::timeout(CONNECT_MAX, tokio::net::TcpStream::connect(&address)).await;
     match connected {
-        Ok(Ok(_)) => Ok(format!("{about} accepts connections")),
+        Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(failed(format!("{address}: {error}"))),
         Err(_) => {
             Err(failed(format!("{address} did not accept a connection within {} s", CONNECT_MAX.as_secs())))

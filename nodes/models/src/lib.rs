@@ -1,15 +1,26 @@
-//! Chat models behind the port of `statewright-nodes-ports`: `offline`, `scripted` and OpenAI-compatible endpoints.
+//! Chat models behind the port of `statewright-nodes-ports`: `offline`, `scripted`, OpenAI-compatible endpoints and
+//! Anthropic's; chains of models, and prices.
 //!
 //! Adapters only: no graph, no prompts of a pipeline and no tools. The offline model reads the tagged blocks that
 //! its module documents, and nothing else ties it to a pipeline.
 
+mod allowed;
+pub mod anthropic;
+pub mod endpoint;
+mod fallback;
 pub mod offline;
 pub mod openai;
+pub mod prices;
 pub mod scripted;
 #[cfg(feature = "test-server")]
 pub mod wire;
 mod witness;
 
+pub use allowed::AllowedModels;
+pub use anthropic::{Anthropic, AnthropicConfig};
+pub use endpoint::{Network, Pacing, RateLimiter, RateLimits, RetryPolicy, Secret, install_tls};
+pub use fallback::FallbackModel;
 pub use offline::Offline;
-pub use openai::{OpenAi, OpenAiConfig, Pacing, RetryPolicy, Secret, install_tls};
+pub use openai::{OpenAi, OpenAiConfig};
+pub use prices::{Money, Prices};
 pub use scripted::{Reply, Scripted};

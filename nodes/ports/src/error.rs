@@ -34,9 +34,11 @@ pub enum ModelError {
     },
     /// The endpoint refused the key, or wants one (401, 403).
     #[error(
-        "the model endpoint {endpoint} refused access (HTTP {status}): {body}; check that OPENAI_API_KEY is set to a key that is valid for this endpoint and model"
+        "the model endpoint {endpoint} refused access (HTTP {status}): {body}; check that {setting} is set to a key that is valid for this endpoint and model"
     )]
     Unauthorised {
+        /// Where the key comes from, such as `OPENAI_API_KEY`.
+        setting: &'static str,
         /// Scheme, host and path that was called.
         endpoint: String,
         /// The HTTP status.
@@ -75,7 +77,7 @@ pub enum ModelError {
     },
     /// The connection could not be made, or broke.
     #[error(
-        "the connection to the model failed: {detail}; check that OPENAI_BASE_URL is right and that the server runs, then try again"
+        "the connection to the model failed: {detail}; check that the base URL is right and that the server runs, then try again"
     )]
     Transport {
         /// What failed.
@@ -83,7 +85,7 @@ pub enum ModelError {
     },
     /// An answer that does not follow the protocol.
     #[error(
-        "the model endpoint sent something that is not a chat completion: {detail}; check that OPENAI_BASE_URL points to an OpenAI-compatible API (it usually ends in /v1)"
+        "the model endpoint sent something that is no answer of its API: {detail}; check that the base URL points to an API of this provider, and not to a web page"
     )]
     Protocol {
         /// What is wrong.
@@ -118,6 +120,57 @@ pub enum ModelError {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// Something in the request that this provider's protocol has no place for.
+    #[error("{provider} cannot be sent {what}; leave it out, or use a model of another provider")]
+    Unsupported {
+        /// The protocol, such as `Chat Completions`.
+        provider: &'static str,
+        /// What cannot be sent.
+        what: String,
+    },
+    /// The limits of a key would make the call wait for longer than it may.
+    #[error(
+        "the call would wait {} s for the rate limit of its key, longer than {} s; lower the number of parallel calls, or raise the longest wait",
+        .wait.as_secs_f64(), .wait_max.as_secs_f64()
+    )]
+    RateWait {
+        /// How long it would have to wait.
+        wait: Duration,
+        /// The longest that it may.
+        wait_max: Duration,
+    },
+    /// A model that is not on the list of allowed ones.
+    #[error(
+        "the model `{model}` is not allowed here; allowed are: {allowed}; use one of them, or add it to {setting}"
+    )]
+    NotAllowed {
+        /// The model.
+        model: ModelId,
+        /// The list, joined.
+        allowed: String,
+        /// Where the list comes from.
+        setting: &'static str,
+    },
+    /// An answer that does not have the form that was asked for, nor has it after one repair.
+    #[error(
+        "the model {model} did not answer in the form `{schema}`, nor after it was told what is wrong: {problem}; simplify the schema, or use another model"
+    )]
+    WrongForm {
+        /// The model.
+        model: ModelId,
+        /// The schema's name.
+        schema: String,
+        /// What is wrong, shortened.
+        problem: String,
+    },
+    /// The endpoint showed a certificate that is not trusted.
+    #[error(
+        "the certificate of the model endpoint is not trusted: {detail}; check the base URL, or give the authority that signed it with STATEWRIGHT_CA_FILE"
+    )]
+    UntrustedCertificate {
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The provider reported an error inside an answer that had begun well.
     #[error("the model endpoint broke off its answer with an error: {message}; {}", match .class {
         ErrorClass::Transient => "try again later",
@@ -147,6 +200,11 @@ impl ModelError {
             Self::ScriptExhausted { .. } => "SW-P509",
             Self::Configuration { .. } => "SW-P510",
             Self::Reported { .. } => "SW-P511",
+            Self::Unsupported { .. } => "SW-P512",
+            Self::RateWait { .. } => "SW-P513",
+            Self::NotAllowed { .. } => "SW-P514",
+            Self::WrongForm { .. } => "SW-P515",
+            Self::UntrustedCertificate { .. } => "SW-P516",
         }
     }
 
@@ -154,7 +212,10 @@ impl ModelError {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         let transient = match self {
-            Self::RateLimited { .. } | Self::Timeout { .. } | Self::Transport { .. } => true,
+            Self::RateLimited { .. }
+            | Self::Timeout { .. }
+            | Self::Transport { .. }
+            | Self::RateWait { .. } => true,
             Self::Status { status, .. } => is_transient_status(*status),
             // A model that simply stopped may well answer next time; one that was cut off or filtered will not.
             Self::EmptyAnswer { finish, .. } => *finish == FinishReason::Stop,
@@ -163,7 +224,11 @@ impl ModelError {
             | Self::Unauthorised { .. }
             | Self::Protocol { .. }
             | Self::ScriptExhausted { .. }
-            | Self::Configuration { .. } => false,
+            | Self::Configuration { .. }
+            | Self::Unsupported { .. }
+            | Self::NotAllowed { .. }
+            | Self::WrongForm { .. }
+            | Self::UntrustedCertificate { .. } => false,
         };
         if transient { ErrorClass::Transient } else { ErrorClass::Permanent }
     }
@@ -205,7 +270,7 @@ fn wait(retry_after: Option<Duration>) -> String {
 
 fn advice(status: u16) -> &'static str {
     match status {
-        404 => "check OPENAI_BASE_URL and the model id",
+        404 => "check the base URL and the model id",
         _ if is_transient_status(status) => "try again later",
         _ => "change the request as the answer says",
     }

@@ -20,6 +20,7 @@ mod http;
 pub mod schema;
 pub mod search;
 pub mod storage_metrics;
+pub mod structured;
 mod toolbox;
 pub mod workspace;
 

@@ -1,4 +1,4 @@
-//! A local Chat Completions endpoint that answers with the offline model's rules, for tests of whole programs.
+//! A local endpoint of Chat Completions and of Anthropic's Messages that answers with the offline model's rules, for tests of whole programs.
 //!
 //! ```text
 //! wire-server [--port N] [--script "429:1,drop,ok"] [--piece BYTES] [--log FILE]

@@ -1,28 +1,80 @@
-//! From one streamed JSON chunk to deltas. Pure.
+//! From streamed JSON chunks to deltas. Pure.
+
+use std::collections::VecDeque;
 
 use serde::Deserialize;
 use serde_json::Value;
-use statewright_nodes_ports::{ChatDelta, ErrorClass, FinishReason, ModelError, Usage, body_excerpt};
+use statewright_nodes_ports::{ChatDelta, FinishReason, ModelError, Reasoning, Usage, body_excerpt};
 
-/// The deltas of one event's data, in order.
-pub(super) fn deltas(data: &str) -> Result<Vec<ChatDelta>, ModelError> {
-    let chunk: Chunk = serde_json::from_str(data).map_err(|error| ModelError::Protocol {
-        detail: format!("an event of the stream is not a JSON chunk ({error}): {}", body_excerpt(data)),
-    })?;
-    if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
-        return Err(reported(&error));
+use crate::endpoint::{
+    EventReader,
+    protocol::{not_an_event, reported},
+};
+
+/// Reads the chunks of one answer.
+#[derive(Debug, Default)]
+pub struct Chunks {
+    finished: bool,
+    /// The model said something in place of an answer.
+    refused: bool,
+}
+
+impl EventReader for Chunks {
+    fn read(&mut self, data: &str, deltas: &mut VecDeque<ChatDelta>) -> Result<bool, ModelError> {
+        if data.trim() == "[DONE]" {
+            if !self.finished {
+                // Some servers never give a reason; the end marker says that the answer is whole.
+                deltas.push_back(ChatDelta::Finish(self.judged(FinishReason::Stop)));
+            }
+            return Ok(true);
+        }
+        let chunk: Chunk = serde_json::from_str(data).map_err(|error| not_an_event(&error, data))?;
+        if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
+            return Err(reported(&error));
+        }
+        if chunk.choices.is_none() && chunk.usage.is_none() {
+            let detail =
+                format!("an event of the stream has neither choices nor usage: {}", body_excerpt(data));
+            return Err(ModelError::Protocol { detail });
+        }
+        // We ask for one choice; a server that sends more does not get them mixed into one text.
+        for choice in chunk.choices.unwrap_or_default().into_iter().filter(|choice| choice.index == 0) {
+            self.push_choice(choice, deltas);
+        }
+        deltas.extend(chunk.usage.map(|usage| ChatDelta::Usage(usage.into())));
+        Ok(false)
     }
-    if chunk.choices.is_none() && chunk.usage.is_none() {
-        let detail = format!("an event of the stream has neither choices nor usage: {}", body_excerpt(data));
-        return Err(ModelError::Protocol { detail });
+}
+
+impl Chunks {
+    fn push_choice(&mut self, choice: Choice, deltas: &mut VecDeque<ChatDelta>) {
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+        if let Some(delta) = choice.delta {
+            // Servers that send both names send the same under them.
+            let thought = some(delta.reasoning_content).or_else(|| some(delta.reasoning));
+            deltas
+                .extend(thought.map(|text| ChatDelta::Reasoning(Reasoning { text, ..Reasoning::default() })));
+            deltas.extend(some(delta.content).map(ChatDelta::Text));
+            // A refusal is what the model says instead of an answer, so it is text to the reader.
+            let refusal = some(delta.refusal);
+            self.refused |= refusal.is_some();
+            deltas.extend(refusal.map(ChatDelta::Text));
+            for call in delta.tool_calls.unwrap_or_default() {
+                let (name, arguments) = call.function.map_or((None, None), |f| (f.name, f.arguments));
+                let arguments = arguments.unwrap_or_default();
+                deltas.push_back(ChatDelta::ToolCall { index: call.index, id: call.id, name, arguments });
+            }
+        }
+        if let Some(reason) = choice.finish_reason {
+            self.finished = true;
+            deltas.push_back(ChatDelta::Finish(self.judged(finish(reason))));
+        }
     }
-    let mut deltas = Vec::new();
-    // We ask for one choice; a server that sends more does not get them mixed into one text.
-    for choice in chunk.choices.unwrap_or_default().into_iter().filter(|choice| choice.index == 0) {
-        choice.into_deltas(&mut deltas);
+
+    /// Servers say of a refusal that the model stopped.
+    fn judged(&self, reason: FinishReason) -> FinishReason {
+        if self.refused && reason == FinishReason::Stop { FinishReason::ContentFilter } else { reason }
     }
-    deltas.extend(chunk.usage.map(|usage| ChatDelta::Usage(usage.into())));
-    Ok(deltas)
 }
 
 #[derive(Deserialize)]
@@ -44,6 +96,8 @@ struct Choice {
 struct Delta {
     content: Option<String>,
     refusal: Option<String>,
+    reasoning_content: Option<String>,
+    reasoning: Option<String>,
     tool_calls: Option<Vec<CallFragment>>,
 }
 
@@ -81,22 +135,6 @@ struct CompletionDetails {
     reasoning_tokens: Option<u64>,
 }
 
-impl Choice {
-    fn into_deltas(self, deltas: &mut Vec<ChatDelta>) {
-        if let Some(delta) = self.delta {
-            // A refusal is what the model says instead of an answer, so it is text to the reader.
-            let texts = [delta.content, delta.refusal].into_iter().flatten().filter(|text| !text.is_empty());
-            deltas.extend(texts.map(ChatDelta::Text));
-            for call in delta.tool_calls.unwrap_or_default() {
-                let (name, arguments) = call.function.map_or((None, None), |f| (f.name, f.arguments));
-                let arguments = arguments.unwrap_or_default();
-                deltas.push(ChatDelta::ToolCall { index: call.index, id: call.id, name, arguments });
-            }
-        }
-        deltas.extend(self.finish_reason.map(|reason| ChatDelta::Finish(finish(reason))));
-    }
-}
-
 impl From<WireUsage> for Usage {
     fn from(usage: WireUsage) -> Self {
         Self {
@@ -119,30 +157,17 @@ fn finish(reason: String) -> FinishReason {
     }
 }
 
-/// An error object in place of a chunk. Servers agree on neither type nor code, so both are looked at.
-fn reported(error: &Value) -> ModelError {
-    let field = |name: &str| match error.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        _ => String::new(),
-    };
-    let words = [field("type"), field("code"), field("status")].join(" ").to_lowercase();
-    let passing = ["rate_limit", "overloaded", "server_error", "internal_error", "unavailable", "timeout"];
-    let statuses = ["408", "425", "429", "500", "502", "503", "504", "529"];
-    let transient = passing.iter().any(|word| words.contains(word))
-        || words.split_whitespace().any(|word| statuses.contains(&word));
-    let message = match error {
-        Value::String(text) => text.clone(),
-        _ if !field("message").is_empty() => field("message"),
-        _ => error.to_string(),
-    };
-    let class = if transient { ErrorClass::Transient } else { ErrorClass::Permanent };
-    ModelError::Reported { message: body_excerpt(&message), class }
-}
-
 #[cfg(test)]
 mod tests {
+    use statewright_nodes_ports::ErrorClass;
+
     use super::*;
+
+    fn deltas(data: &str) -> Result<Vec<ChatDelta>, ModelError> {
+        let mut deltas = VecDeque::new();
+        Chunks::default().read(data, &mut deltas)?;
+        Ok(deltas.into())
+    }
 
     #[test]
     fn chunks_become_deltas() {
@@ -158,7 +183,14 @@ mod tests {
                 r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#,
                 vec![ChatDelta::Finish(FinishReason::Length)],
             ),
-            (r#"{"choices":[{"delta":{"refusal":"No."}}]}"#, vec![text("No.")]),
+            (
+                r#"{"choices":[{"delta":{"refusal":"No."},"finish_reason":"stop"}]}"#,
+                vec![text("No."), ChatDelta::Finish(FinishReason::ContentFilter)],
+            ),
+            (
+                r#"{"choices":[{"delta":{"reasoning_content":"hm","reasoning":"hm","content":""}}]}"#,
+                vec![ChatDelta::Reasoning(Reasoning { text: "hm".into(), ..Reasoning::default() })],
+            ),
             (
                 r#"{"choices":[{"delta":{"tool_calls":[{"index":2,"id":"c","function":{"name":"t","arguments":"{"}}]}}]}"#,
                 vec![ChatDelta::ToolCall {

@@ -2,16 +2,15 @@
 
 use std::{fmt, io, str::FromStr, time::Duration};
 
-use serde_json::json;
 use statewright_nodes_ports::{ChatDelta, FinishReason, ModelError, ToolCall};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::io::AsyncReadExt;
 
-use super::{RecordedRequest, Shared, events, http};
+use super::{RecordedRequest, Shared, WireProtocol, events, http, http::Connection, messages};
 
 /// What to do with one request.
 ///
 /// As a word in a script: `ok`, `429` or `429:SECONDS`, `401`, any other status, `drop`, `cut`, `close`, `error`,
-/// `empty`, `html`, `malformed`, `stall`, `slow:MILLISECONDS`.
+/// `empty`, `html`, `malformed`, `stall`, `type:CONTENT-TYPE`, `slow:MILLISECONDS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Behaviour {
@@ -23,6 +22,10 @@ pub enum Behaviour {
     Text(String),
     /// These tool calls, their arguments in fragments.
     ToolCalls(Vec<ToolCall>),
+    /// These deltas, as the protocol writes them.
+    Deltas(Vec<ChatDelta>),
+    /// `type:NAME`: a good answer under this content type.
+    ContentType(String),
     /// Exactly these bytes as a streamed answer with a proper end.
     Raw(Vec<u8>),
     /// A status with an error body, and a `Retry-After` header when there is one.
@@ -60,7 +63,7 @@ impl fmt::Display for UnknownBehaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` is no behaviour; use ok, a status such as 429 or 429:2, drop, cut, close, error, empty, html, malformed, stall or slow:MS",
+            "`{}` is no behaviour; use ok, a status such as 429 or 429:2, drop, cut, close, error, empty, html, malformed, stall, type:NAME or slow:MS",
             self.0
         )
     }
@@ -89,6 +92,7 @@ impl FromStr for Behaviour {
             ("html", None) => Ok(Self::Html),
             ("malformed", None) => Ok(Self::Malformed),
             ("stall", None) => Ok(Self::Stall),
+            ("type", Some(name)) => Ok(Self::ContentType(name.to_owned())),
             ("slow", Some(pause)) => {
                 Ok(Self::Slow(Duration::from_millis(pause.parse().map_err(|_| unknown())?)))
             }
@@ -106,6 +110,8 @@ impl fmt::Display for Behaviour {
             Self::Text(_) => f.write_str("text"),
             Self::ToolCalls(_) => f.write_str("tool_calls"),
             Self::Raw(_) => f.write_str("raw"),
+            Self::Deltas(_) => f.write_str("deltas"),
+            Self::ContentType(name) => write!(f, "type:{name}"),
             Self::Status { status, retry_after: None } => write!(f, "{status}"),
             Self::Status { status, retry_after: Some(after) } => write!(f, "{status}:{after}"),
             Self::EchoKey => f.write_str("echo_key"),
@@ -124,7 +130,7 @@ impl fmt::Display for Behaviour {
 impl Behaviour {
     pub(super) async fn answer(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut dyn Connection,
         request: &RecordedRequest,
         shared: &Shared,
     ) -> io::Result<()> {
@@ -132,15 +138,15 @@ impl Behaviour {
             Self::Status { status, retry_after } => {
                 let retry_after = retry_after.as_deref().map(|after| ("retry-after", after));
                 // A redirection leads back here, so a client that follows it shows as another request.
-                let location = (300..400).contains(status).then_some(("location", "/v1/chat/completions"));
+                let location = (300..400).contains(status).then_some(("location", request.path.as_str()));
                 let headers: Vec<(&str, &str)> = retry_after.into_iter().chain(location).collect();
-                let body =
-                    json!({"error": {"message": format!("scripted status {status}"), "type": "scripted"}});
+                let body = request.protocol().error("scripted", &format!("scripted status {status}"));
                 return http::json(stream, *status, &headers, &body).await;
             }
             Self::EchoKey => {
                 let key = request.authorization.as_deref().unwrap_or("none");
-                let body = json!({"error": {"message": format!("invalid credentials: {key}")}});
+                let body =
+                    request.protocol().error("authentication_error", &format!("invalid credentials: {key}"));
                 return http::json(stream, 401, &[], &body).await;
             }
             Self::Html => {
@@ -153,11 +159,11 @@ impl Behaviour {
         let events = match self.events(request, shared).await {
             Ok(events) => events,
             Err(error) => {
-                let body = json!({"error": {"message": error.to_string(), "type": "server_error"}});
+                let body = request.protocol().error("server_error", &error.to_string());
                 return http::json(stream, 500, &[], &body).await;
             }
         };
-        self.send(stream, &events, shared.piece_bytes).await
+        self.send(stream, &events, request.protocol(), shared).await
     }
 
     /// The bytes of the whole answer, before they are cut to pieces.
@@ -166,27 +172,49 @@ impl Behaviour {
             Self::Raw(bytes) => return Ok(bytes.clone()),
             Self::Malformed => return Ok(b"data: {\"choices\": [}\n\n".to_vec()),
             Self::Empty => vec![ChatDelta::Finish(FinishReason::Stop)],
-            Self::Text(text) => events::text(text, &request.body),
+            Self::Deltas(deltas) => deltas.clone(),
+            Self::Text(text) => events::text(text, &request.protocol().request(&request.body)),
             Self::ToolCalls(calls) => events::tool_calls(calls),
             _ => match &shared.model {
-                Some(model) => events::modelled(model.as_ref(), &request.body).await?,
-                None => events::text("A scripted answer: 150 × 2 = 300 €.", &request.body),
+                Some(model) => {
+                    events::modelled(model.as_ref(), request.protocol().request(&request.body)).await?
+                }
+                None => {
+                    let request = request.protocol().request(&request.body);
+                    events::text("A scripted answer: 150 × 2 = 300 €.", &request)
+                }
             },
         };
         if self.breaks_off() {
             deltas.retain(|delta| !matches!(delta, ChatDelta::Finish(_) | ChatDelta::Usage(_)));
             deltas.truncate(deltas.len().div_ceil(2));
         }
-        Ok(events::bytes(&deltas, &request.body, !self.breaks_off()))
+        let whole = !self.breaks_off();
+        Ok(match request.protocol() {
+            WireProtocol::ChatCompletions => events::bytes(&deltas, &request.body, whole),
+            WireProtocol::Messages => messages::bytes(&deltas, &request.body, whole),
+        })
     }
 
     fn breaks_off(&self) -> bool {
         matches!(self, Self::DropMidStream | Self::Cut | Self::ErrorMidStream(_) | Self::Stall)
     }
 
-    async fn send(&self, stream: &mut TcpStream, events: &[u8], piece_bytes: usize) -> io::Result<()> {
-        http::start_events(stream).await?;
-        for piece in events.chunks(piece_bytes) {
+    async fn send(
+        &self,
+        stream: &mut dyn Connection,
+        events: &[u8],
+        protocol: WireProtocol,
+        shared: &Shared,
+    ) -> io::Result<()> {
+        let content_type = match self {
+            Self::ContentType(name) => name,
+            _ => "text/event-stream; charset=utf-8",
+        };
+        let headers: Vec<(&str, &str)> =
+            shared.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        http::start_events(stream, content_type, &headers).await?;
+        for piece in events.chunks(shared.piece_bytes) {
             http::piece(stream, piece).await?;
             if let Self::Slow(pause) = self {
                 tokio::time::sleep(*pause).await;
@@ -196,7 +224,7 @@ impl Behaviour {
             Self::DropMidStream => Ok(()),
             Self::Stall => stream.read_u8().await.map(drop),
             Self::ErrorMidStream(kind) => {
-                let error = json!({"error": {"message": "scripted failure", "type": kind}});
+                let error = protocol.error(kind, "scripted failure");
                 http::piece(stream, format!("data: {error}\n\n").as_bytes()).await?;
                 http::end_events(stream).await
             }

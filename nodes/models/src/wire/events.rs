@@ -10,9 +10,9 @@ use statewright_nodes_ports::{
 use super::WordCounter;
 
 /// A text word by word, with the usage of a server that counts words.
-pub(super) fn text(text: &str, body: &Value) -> Vec<ChatDelta> {
+pub(super) fn text(text: &str, request: &ChatRequest) -> Vec<ChatDelta> {
     let words = text.split_inclusive(' ').map(|word| ChatDelta::Text(word.to_owned()));
-    let prompt: usize = request(body).messages.iter().map(|message| WordCounter.count(&message.text())).sum();
+    let prompt: usize = request.messages.iter().map(|message| WordCounter.count(&message.text())).sum();
     let usage = Usage {
         input_tokens: prompt as u64,
         output_tokens: WordCounter.count(text) as u64,
@@ -38,8 +38,11 @@ pub(super) fn tool_calls(calls: &[ToolCall]) -> Vec<ChatDelta> {
 }
 
 /// What a model answers to the request.
-pub(super) async fn modelled(model: &dyn ChatModel, body: &Value) -> Result<Vec<ChatDelta>, ModelError> {
-    model.stream(request(body)).await?.try_collect().await
+pub(super) async fn modelled(
+    model: &dyn ChatModel,
+    request: ChatRequest,
+) -> Result<Vec<ChatDelta>, ModelError> {
+    model.stream(request).await?.try_collect().await
 }
 
 /// The answer as server-sent events, with the end marker when it is `whole`. Usage comes in the last chunk, and only if the request asked for it.
@@ -60,6 +63,9 @@ pub(super) fn bytes(deltas: &[ChatDelta], body: &Value, whole: bool) -> Vec<u8> 
                 json!({"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": null})
             }
             ChatDelta::Finish(reason) => json!({"index": 0, "delta": {}, "finish_reason": reason.as_str()}),
+            ChatDelta::Reasoning(reasoning) => {
+                json!({"index": 0, "delta": {"reasoning_content": reasoning.text}, "finish_reason": null})
+            }
             ChatDelta::Usage(reported) => {
                 usage = Some(*reported);
                 continue;
@@ -97,15 +103,14 @@ fn push_chunk(events: &mut String, choices: &Value, usage: &Value, body: &Value)
 }
 
 /// Our request from the body; what is missing stays empty, as servers are lenient too.
-fn request(body: &Value) -> ChatRequest {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+pub(super) fn request(body: &Value) -> ChatRequest {
     let mut messages: Vec<Message> = list(&body["messages"]).iter().map(message).collect();
     name_results(&mut messages);
     ChatRequest { tools: list(&body["tools"]).iter().map(tool).collect(), ..ChatRequest::new(messages) }
 }
 
 /// On the wire a result knows only the id of its call; ours also has the tool's name.
-fn name_results(messages: &mut [Message]) {
+pub(super) fn name_results(messages: &mut [Message]) {
     let calls: Vec<ToolCall> = messages.iter().flat_map(Message::tool_calls).cloned().collect();
     for part in messages.iter_mut().flat_map(|message| &mut message.parts) {
         if let Part::ToolResult(result) = part
@@ -145,6 +150,10 @@ fn tool(tool: &Value) -> ToolSpec {
     }
 }
 
-fn string(value: &Value) -> String {
+pub(super) fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+pub(super) fn string(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }

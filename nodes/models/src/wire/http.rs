@@ -3,13 +3,15 @@
 use std::io;
 
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A connection, encrypted or not.
+pub(super) trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
 
 pub(super) struct Request {
     pub(super) method: String,
@@ -29,7 +31,7 @@ impl Request {
     }
 }
 
-pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<Request> {
+pub(super) async fn read_request(stream: &mut dyn Connection) -> io::Result<Request> {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -63,7 +65,7 @@ pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<Request> 
 }
 
 pub(super) async fn json(
-    stream: &mut TcpStream,
+    stream: &mut dyn Connection,
     status: u16,
     headers: &[(&str, &str)],
     body: &Value,
@@ -74,7 +76,7 @@ pub(super) async fn json(
 
 /// A whole answer with its length.
 pub(super) async fn plain(
-    stream: &mut TcpStream,
+    stream: &mut dyn Connection,
     status: u16,
     headers: &[(&str, &str)],
     body: &str,
@@ -87,13 +89,17 @@ pub(super) async fn plain(
 }
 
 /// The head of a streamed answer; pieces follow.
-pub(super) async fn start_events(stream: &mut TcpStream) -> io::Result<()> {
-    let headers = [("content-type", "text/event-stream; charset=utf-8"), ("transfer-encoding", "chunked")];
+pub(super) async fn start_events(
+    stream: &mut dyn Connection,
+    content_type: &str,
+    headers: &[(&str, &str)],
+) -> io::Result<()> {
+    let headers = [headers, &[("content-type", content_type), ("transfer-encoding", "chunked")]].concat();
     stream.write_all(head(200, &headers).as_bytes()).await
 }
 
 /// One chunk, flushed on its own.
-pub(super) async fn piece(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+pub(super) async fn piece(stream: &mut dyn Connection, bytes: &[u8]) -> io::Result<()> {
     let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
     chunk.extend_from_slice(bytes);
     chunk.extend_from_slice(b"\r\n");
@@ -102,7 +108,7 @@ pub(super) async fn piece(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()
 }
 
 /// The proper end of a chunked answer.
-pub(super) async fn end_events(stream: &mut TcpStream) -> io::Result<()> {
+pub(super) async fn end_events(stream: &mut dyn Connection) -> io::Result<()> {
     stream.write_all(b"0\r\n\r\n").await?;
     stream.shutdown().await
 }

@@ -1,4 +1,5 @@
-//! A local server that speaks the real wire protocol of Chat Completions, and misbehaves on demand. For tests.
+//! A local server that speaks the real wire protocols of Chat Completions and of Anthropic's Messages, and misbehaves on
+//! demand. For tests.
 //!
 //! HTTP/1.1 over loopback TCP, written by hand because a well-behaved server library cannot break a chunked answer in
 //! the middle. It is no model server: answers come from a script, or from any [`ChatModel`].
@@ -19,6 +20,8 @@
 mod behaviour;
 mod events;
 mod http;
+mod messages;
+mod tls;
 
 use std::{
     collections::VecDeque,
@@ -29,14 +32,16 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use statewright_nodes_ports::{ChatModel, TokenCounter};
+use statewright_nodes_ports::{ChatModel, ChatRequest, TokenCounter};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 pub use behaviour::{Behaviour, UnknownBehaviour};
-use http::Request;
+use http::{Connection, Request};
+use tls::Identity;
 
 use crate::witness;
 
@@ -55,6 +60,10 @@ pub struct WireOptions {
     pub piece_bytes: usize,
     /// One JSON line is appended here for each request, before it is answered.
     pub log: Option<PathBuf>,
+    /// Headers that each streamed answer has besides, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Whether it speaks TLS, with a certificate of its own making.
+    pub tls: bool,
 }
 
 impl Default for WireOptions {
@@ -66,6 +75,8 @@ impl Default for WireOptions {
             model: None,
             piece_bytes: 7,
             log: None,
+            headers: Vec::new(),
+            tls: false,
         }
     }
 }
@@ -87,13 +98,50 @@ pub struct RecordedRequest {
     pub body: Value,
     /// The `Idempotency-Key` header.
     pub idempotency_key: Option<String>,
-    /// The `Authorization` header.
+    /// The `Authorization` header, or `x-api-key`.
     pub authorization: Option<String>,
+    /// The path, without a query.
+    pub path: String,
+}
+
+/// The protocols that the server speaks, told apart by the path of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WireProtocol {
+    ChatCompletions,
+    Messages,
+}
+
+impl RecordedRequest {
+    fn protocol(&self) -> WireProtocol {
+        WireProtocol::of(&self.path)
+    }
+}
+
+impl WireProtocol {
+    fn of(path: &str) -> Self {
+        if path.ends_with("/messages") { Self::Messages } else { Self::ChatCompletions }
+    }
+
+    /// An error as the provider words it.
+    fn error(self, kind: &str, message: &str) -> Value {
+        match self {
+            Self::ChatCompletions => json!({ "error": { "message": message, "type": kind } }),
+            Self::Messages => messages::error(kind, message),
+        }
+    }
+
+    fn request(self, body: &Value) -> ChatRequest {
+        match self {
+            Self::ChatCompletions => events::request(body),
+            Self::Messages => messages::request(body),
+        }
+    }
 }
 
 /// A running server. Dropping it ends it and every connection.
 pub struct WireServer {
     address: SocketAddr,
+    certificate_pem: Option<String>,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
@@ -104,6 +152,7 @@ struct Shared {
     model: Option<Arc<dyn ChatModel>>,
     piece_bytes: usize,
     log: Option<PathBuf>,
+    headers: Vec<(String, String)>,
 }
 
 struct State {
@@ -126,15 +175,26 @@ impl WireServer {
             model: options.model,
             piece_bytes: options.piece_bytes.max(1),
             log: options.log,
+            headers: options.headers,
         });
-        let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
-        Ok(Self { address, shared, task })
+        let identity = options.tls.then(Identity::new).transpose()?;
+        let certificate_pem = identity.as_ref().map(|identity| identity.certificate_pem.clone());
+        let acceptor = identity.map(|identity| identity.acceptor);
+        let task = tokio::spawn(serve(listener, Arc::clone(&shared), acceptor));
+        Ok(Self { address, certificate_pem, shared, task })
     }
 
-    /// The base URL for a client, ending in `/v1`.
+    /// The base URL for a client of either protocol, ending in `/v1`.
     #[must_use]
     pub fn base_url(&self) -> String {
-        format!("http://{}/v1", self.address)
+        let scheme = if self.certificate_pem.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/v1", self.address)
+    }
+
+    /// The certificate that it shows, as PEM, when it speaks TLS.
+    #[must_use]
+    pub fn certificate_pem(&self) -> Option<&str> {
+        self.certificate_pem.as_deref()
     }
 
     /// All requests so far, oldest first.
@@ -197,7 +257,11 @@ impl Shared {
             call: state.requests.len() as u64 + 1,
             body: serde_json::from_slice(&request.body).unwrap_or(Value::Null),
             idempotency_key: request.header("idempotency-key").map(str::to_owned),
-            authorization: request.header("authorization").map(str::to_owned),
+            authorization: request
+                .header("authorization")
+                .or_else(|| request.header("x-api-key"))
+                .map(str::to_owned),
+            path: request.path_without_query().to_owned(),
         };
         let behaviour = state.script.pop_front().unwrap_or_else(|| self.afterwards.clone());
         if let Some(path) = &self.log {
@@ -215,7 +279,7 @@ impl Shared {
     }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+async fn serve(listener: TcpListener, shared: Arc<Shared>, acceptor: Option<TlsAcceptor>) {
     // Dropped with this future, and all connections with it.
     let mut connections = JoinSet::new();
     loop {
@@ -223,22 +287,33 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         // A connection that failed before it was accepted is the client's affair.
         let Ok((stream, _)) = listener.accept().await else { continue };
         let shared = Arc::clone(&shared);
-        connections.spawn(async move { connection(stream, &shared).await });
+        let acceptor = acceptor.clone();
+        connections.spawn(async move {
+            stream.set_nodelay(true)?;
+            match acceptor {
+                None => connection(&mut { stream }, &shared).await,
+                Some(acceptor) => connection(&mut acceptor.accept(stream).await?, &shared).await,
+            }
+        });
     }
 }
 
 /// One request per connection; an error means that the client has gone, which needs no answer.
-async fn connection(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let request = match http::read_request(&mut stream).await {
+async fn connection(stream: &mut dyn Connection, shared: &Shared) -> io::Result<()> {
+    let request = match http::read_request(stream).await {
         Ok(request) => request,
-        Err(error) => return http::plain(&mut stream, 400, &[], &error.to_string()).await,
+        Err(error) => return http::plain(stream, 400, &[], &error.to_string()).await,
     };
-    if request.method != "POST" || !request.path_without_query().ends_with("/chat/completions") {
-        let body =
-            json!({"error": {"message": "only POST …/chat/completions is served", "type": "not_found"}});
-        return http::json(&mut stream, 404, &[], &body).await;
+    let path = request.path_without_query();
+    if request.method != "POST" || !(path.ends_with("/chat/completions") || path.ends_with("/v1/messages")) {
+        let body = WireProtocol::of(path)
+            .error("not_found", "only POST …/chat/completions and …/v1/messages are served");
+        return http::json(stream, 404, &[], &body).await;
+    }
+    if WireProtocol::of(path) == WireProtocol::Messages && request.header("anthropic-version").is_none() {
+        let body = messages::error("invalid_request_error", "anthropic-version: header is required");
+        return http::json(stream, 400, &[], &body).await;
     }
     let (recorded, behaviour) = shared.accept(&request)?;
-    behaviour.answer(&mut stream, &recorded, shared).await
+    behaviour.answer(stream, &recorded, shared).await
 }

@@ -1,6 +1,6 @@
 //! Server-sent events from bytes, however the bytes are split. Pure.
 //!
-//! Only the `data` of events is kept: Chat Completions uses neither event names nor ids.
+//! Only the `data` of events is kept: of both protocols it says by itself what it is.
 //! Source: WHATWG HTML, "Server-sent events", parsing an event stream.
 
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// An incremental parser: bytes in, events' data out. Any splitting of the same bytes gives the same events.
 ///
 /// ```
-/// use statewright_nodes_models::openai::SseParser;
+/// use statewright_nodes_models::endpoint::SseParser;
 /// let mut parser = SseParser::default();
 /// parser.push(b"data: caf\xc3")?;
 /// parser.push(b"\xa9\r\n\r\ndata: [DO")?;
@@ -40,20 +40,20 @@ impl SseParser {
     /// # Errors
     /// [`ModelError::Protocol`] when a line is not UTF-8 or an event is longer than [`EVENT_BYTES_MAX`].
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), ModelError> {
-        for &byte in bytes {
+        let mut rest = bytes;
+        while let Some(&first) = rest.first() {
             let after_return = std::mem::take(&mut self.after_return);
-            match byte {
-                b'\n' if after_return => {}
-                b'\n' => self.end_line()?,
-                b'\r' => {
-                    self.after_return = true;
-                    self.end_line()?;
-                }
-                _ => {
-                    self.line.push(byte);
-                    self.check_length()?;
-                }
+            if first == b'\n' && after_return {
+                rest = &rest[1..];
+                continue;
             }
+            let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            self.line.extend_from_slice(&rest[..end.unwrap_or(rest.len())]);
+            self.check_length()?;
+            let Some(end) = end else { break };
+            self.after_return = rest[end] == b'\r';
+            self.end_line()?;
+            rest = &rest[end + 1..];
         }
         Ok(())
     }
@@ -64,18 +64,15 @@ impl SseParser {
     }
 
     fn end_line(&mut self) -> Result<(), ModelError> {
-        let bytes = std::mem::take(&mut self.line);
-        let Ok(line) = std::str::from_utf8(&bytes) else {
+        let Ok(line) = std::str::from_utf8(&self.line) else {
             return Err(ModelError::Protocol { detail: "an event of the stream is not UTF-8".to_owned() });
         };
         let first = !std::mem::replace(&mut self.past_first_line, true);
         let line = if first { line.trim_start_matches('\u{feff}') } else { line };
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
         if line.is_empty() {
             self.ready.extend(self.data.take());
-            return Ok(());
-        }
-        let (field, value) = line.split_once(':').unwrap_or((line, ""));
-        if field == "data" {
+        } else if field == "data" {
             let value = value.strip_prefix(' ').unwrap_or(value);
             match &mut self.data {
                 None => self.data = Some(value.to_owned()),
@@ -85,6 +82,7 @@ impl SseParser {
                 }
             }
         }
+        self.line.clear();
         Ok(())
     }
 
