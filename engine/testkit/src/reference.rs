@@ -107,7 +107,6 @@ impl Reference {
             end: End::Finished,
             starved: 0,
         };
-        let mut activations = 0;
         loop {
             let frontier = machine.frontier(&mut next);
             if frontier.is_empty() {
@@ -126,11 +125,10 @@ impl Reference {
                 }
                 machine.grant();
             }
-            activations += frontier.len();
-            if activations > activations_max {
+            reference.frontiers.push(frontier.clone());
+            if reference.activations() > activations_max {
                 return None;
             }
-            reference.frontiers.push(frontier.clone());
             let Some(following) = machine.superstep(superstep, &frontier) else {
                 if machine.too_long {
                     return None;
@@ -217,9 +215,7 @@ struct Machine<'a> {
 impl Machine<'_> {
     /// Runs everything, folds, and follows the edges; `None` if two activations conflict.
     fn superstep(&mut self, superstep: u64, frontier: &[(NodeIx, Option<u64>)]) -> Option<Next> {
-        let mut updates = Vec::new();
-        let mut routes = Vec::new();
-        let mut failed = Vec::new();
+        let (mut updates, mut routes, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (node, input)) in frontier.iter().enumerate() {
             let activation = ActivationId { superstep, index: index as u32 };
             let visit = Visit { node: *node, activation, input: *input, state: &self.state };

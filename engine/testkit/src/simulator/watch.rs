@@ -241,8 +241,7 @@ impl Watch {
             Body::Nested { index, entry } => self.inside(seq, *index, entry)?,
             Body::Escalated { interrupt, .. } => {
                 let asks = |slot: &Slot| matches!(slot, Slot::Waiting(open) if open.contains(interrupt));
-                let open = self.slots.iter().any(asks);
-                open.then_some(()).ok_or("a question climbs that is not open")?;
+                self.slots.iter().any(asks).then_some(()).ok_or("a question climbs that is not open")?;
             }
             Body::Drained | Body::Delivered { .. } | Body::Abandoned { .. } => {}
         }
