@@ -19,6 +19,7 @@ mod scenario;
 mod script;
 mod simulator;
 mod state;
+mod tree;
 pub mod trial;
 
 pub use postgres::PostgresServer;
@@ -26,6 +27,6 @@ pub use reference::{End, Reference};
 pub use rng::{Rng, digest, mix};
 pub use scenario::{Scenario, SimPolicy};
 pub use script::{Carried, Cost, Script, ScriptedStep, Visit};
-pub use simulator::{Faults, History, Violation, simulate};
+pub use simulator::{Faults, History, Violation, simulate, simulate_nested};
 pub use state::{Row, SimState, SimStateUpdate, Wide};
 pub use trial::{Fault, FaultyStore, NodeTrial, PausedClock, Ran, Scripted, Trial, Tried};

@@ -9,6 +9,7 @@ use statewright_engine_core::{ActivationId, NodeIx, State, Topology, Wire, Write
 use crate::leads::forward;
 use crate::script::{Carried, Script, Visit};
 use crate::state::{SimState, SimStateUpdate, Wide, turned};
+use crate::tree::{Begin, Inside};
 
 /// How often an exhausted run is taken up again before it is left.
 const GRANTS_MAX: usize = 2;
@@ -65,9 +66,23 @@ impl Reference {
         run: usize,
         activations_max: usize,
     ) -> Option<Self> {
+        let begin = Begin { state, before, anew: before == 0 && run == 0, input: script.input(run) };
+        Self::of_tree(topology, script, begin, &|_| None, activations_max)
+    }
+
+    /// The same where some nodes are graphs.
+    pub(crate) fn of_tree(
+        topology: &Topology,
+        script: &Script,
+        Begin { state, before, anew, input }: Begin,
+        inside: &Inside<'_>,
+        activations_max: usize,
+    ) -> Option<Self> {
         let mut machine = Machine {
             topology,
             script,
+            inside,
+            too_long: false,
             state,
             joins: vec![Gathered::default(); topology.joins.len()],
             deferred: BTreeSet::new(),
@@ -75,11 +90,11 @@ impl Reference {
             leads: forward(topology),
             crossed: HashMap::new(),
         };
-        if before > 0 || run > 0 {
+        if !anew {
             machine.state.of_run.clear();
             machine.state.cost = 0;
         }
-        fold(&mut machine.state, &script.input(run));
+        fold(&mut machine.state, &input);
         let mut next = Next::default();
         for (place, wire) in topology.start.iter().enumerate() {
             machine.take(&mut next, (None, 0, place), *wire, None);
@@ -92,7 +107,6 @@ impl Reference {
             end: End::Finished,
             starved: 0,
         };
-        let mut activations = 0;
         loop {
             let frontier = machine.frontier(&mut next);
             if frontier.is_empty() {
@@ -111,12 +125,14 @@ impl Reference {
                 }
                 machine.grant();
             }
-            activations += frontier.len();
-            if activations > activations_max {
+            reference.frontiers.push(frontier.clone());
+            if reference.activations() > activations_max {
                 return None;
             }
-            reference.frontiers.push(frontier.clone());
             let Some(following) = machine.superstep(superstep, &frontier) else {
+                if machine.too_long {
+                    return None;
+                }
                 reference.end = End::Conflict { superstep };
                 return Some(reference);
             };
@@ -128,6 +144,11 @@ impl Reference {
     /// The state that a superstep sees.
     pub fn state_at(&self, superstep: u64) -> Option<&SimState> {
         self.states.get(superstep.checked_sub(self.before + 1)? as usize)
+    }
+
+    /// The state that it leaves behind.
+    pub(crate) fn last(&self) -> &SimState {
+        self.states.last().unwrap_or_else(|| unreachable!("a run begins with a state"))
     }
 
     /// An activation's node and input.
@@ -176,6 +197,9 @@ struct Next {
 struct Machine<'a> {
     topology: &'a Topology,
     script: &'a Script,
+    inside: &'a Inside<'a>,
+    /// Whether the run of a graph inside a node took too long.
+    too_long: bool,
     state: SimState,
     joins: Vec<Gathered>,
     /// Deferred nodes that something led to.
@@ -191,12 +215,17 @@ struct Machine<'a> {
 impl Machine<'_> {
     /// Runs everything, folds, and follows the edges; `None` if two activations conflict.
     fn superstep(&mut self, superstep: u64, frontier: &[(NodeIx, Option<u64>)]) -> Option<Next> {
-        let mut updates = Vec::new();
-        let mut routes = Vec::new();
-        let mut failed = Vec::new();
+        let (mut updates, mut routes, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (node, input)) in frontier.iter().enumerate() {
             let activation = ActivationId { superstep, index: index as u32 };
             let visit = Visit { node: *node, activation, input: *input, state: &self.state };
+            if let Some(written) = (self.inside)(&visit) {
+                self.too_long = written.is_none();
+                updates.push(written?);
+                routes.push(None);
+                failed.push(None);
+                continue;
+            }
             let handled = !self.spec(*node).on_error.is_empty();
             failed.push(self.script.fails(&visit).filter(|_| handled));
             if failed[index].is_some() {

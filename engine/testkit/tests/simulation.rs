@@ -41,3 +41,11 @@ fn ten_thousand_histories_keep_every_promise() {
 fn all(seeds: impl Iterator<Item = u64>) -> Vec<History> {
     seeds.map(|seed| simulate(seed).unwrap_or_else(|violation| panic!("{violation}"))).collect()
 }
+
+/// Each of them once broke a promise, or came to no end.
+#[test]
+fn histories_that_once_broke_a_promise_keep_it() {
+    for seed in [30_029, 68_816, 91_142, 98_241] {
+        simulate(seed).unwrap_or_else(|violation| panic!("{violation}"));
+    }
+}

@@ -19,6 +19,12 @@ impl Execution {
         self.driven = self.driven && matches!(self.status(), Status::Open);
     }
 
+    /// Whether an answer lets a drive go on that has nothing left but deliveries: by the records before, it has ended.
+    pub(super) fn is_revived(&self) -> bool {
+        let goes_on = self.driving && !self.draining && !self.errand;
+        goes_on && matches!(self.status(), Status::Stopped(_))
+    }
+
     /// What the drive before took down with it, if it ended without a word: what this drive would begin with.
     pub(super) fn crashed(&self, now_ms: u64) -> Vec<Crashed> {
         if !self.driven || self.options.journaling != Journaling::Each {

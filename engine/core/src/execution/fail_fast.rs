@@ -17,7 +17,10 @@ impl Execution {
         for index in stops.into_iter().flatten() {
             self.slot_mut(seq, *index)?.count_cut_off();
         }
-        self.cut_short |= stops.is_some();
+        if stops.is_some() {
+            self.cut_short = true;
+            self.nobody_drives_within();
+        }
         Ok(())
     }
 
@@ -38,6 +41,7 @@ impl Execution {
         }
         self.gated.retain(|(_, action)| !matches!(action, Gated::Run(_) | Gated::SetTimer(_)));
         self.forget_nested();
+        self.cut_off_within();
         self.lanes.clear();
         self.back_offs.clear();
         self.count_unsettled();

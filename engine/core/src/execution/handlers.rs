@@ -307,10 +307,11 @@ impl Execution {
 
     /// Questions whose time is over are answered by their defaults.
     pub(super) fn expire(&mut self, now_ms: u64) -> Result<(), Refused> {
+        let drives = self.is_revived();
         for place in 0..self.slots.len() {
             for (interrupt, value) in self.slots[place].expired(now_ms) {
                 let (id, default) = (interrupt.clone(), value.clone());
-                self.write(now_ms, || Body::Answered { interrupt: id, value: default })?;
+                self.write(now_ms, || Body::Answered { interrupt: id, value: default, drives })?;
                 self.slots[place].answer(&interrupt, value);
             }
         }
@@ -349,11 +350,11 @@ impl Execution {
         if self.slots[place].expired(now_ms).iter().any(|(expired, _)| expired == id) {
             return Err(Refused::Expired { id: id.to_owned() });
         }
-        let value = ByteBuf::from(value);
-        self.write(now_ms, || Body::Answered { interrupt: id.to_owned(), value: value.clone() })?;
+        let (value, drives) = (ByteBuf::from(value), self.is_revived());
+        self.write(now_ms, || Body::Answered { interrupt: id.to_owned(), value: value.clone(), drives })?;
         self.slots[place].answer(id, value);
         self.count_unsettled();
-        if self.driving && !self.draining {
+        if self.driving && !self.draining && !self.errand {
             self.run_ready();
         } else if self.options.journaling == Journaling::AtEnd {
             // An answer is a person's work: it is stored at every level.

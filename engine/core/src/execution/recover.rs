@@ -344,6 +344,9 @@ impl Execution {
         // One that was written at the end of a drive says how it ended, and nobody has driven a fresh fork yet.
         let fresh_fork = seq == 1 && self.origin.is_some();
         self.driven = !fresh_fork;
+        if fresh_fork || self.cut_short {
+            self.nobody_drives_within();
+        }
         self.note_end();
         Ok(())
     }

@@ -38,7 +38,11 @@ impl Execution {
                 slot.ask(interrupt);
                 Ok(())
             }
-            Body::Answered { interrupt, value } => self.replay_answered(seq, &interrupt, value),
+            Body::Answered { interrupt, value, drives } => {
+                self.replay_answered(seq, &interrupt, value)?;
+                self.driven |= drives;
+                Ok(())
+            }
             Body::AnswerRejected { attempt, interrupt, reason } => {
                 self.replay_rejected(seq, attempt, &interrupt, &reason)
             }

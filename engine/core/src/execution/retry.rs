@@ -109,7 +109,9 @@ impl Execution {
         if !self.driving || self.draining || !self.wake(now_ms)? {
             return Ok(());
         }
-        if self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
+        // A commit that failed is tried again by a resume: what it had begun to fold is still there.
+        let failed = self.commit_failure.is_some();
+        if !failed && self.slots.iter().all(Slot::is_finished) && !self.slots.is_empty() {
             return self.commit_again(now_ms);
         }
         self.run_ready();

@@ -151,6 +151,8 @@ impl Execution {
     /// Ends a drive that only delivered. The thread stands where it stood, and how the drive before ended is still told.
     fn end_errand(&mut self, now_ms: u64) -> Result<(), Refused> {
         self.driving = false;
+        // What was delivered inside is to be known to whoever takes the thread up next.
+        self.flush_nested()?;
         if self.options.journaling == Journaling::AtEnd {
             self.write_snapshot(now_ms)?;
         }
@@ -170,8 +172,8 @@ impl Execution {
         self.lanes.clear();
         let forced = match (self.options.journaling, &outcome) {
             (Journaling::Off, _) | (Journaling::Each, Outcome::Finished | Outcome::Cancelled) => false,
-            // A commit that failed may have left the cell half folded: its value is not to be written down.
-            (_, Outcome::Failed(_)) if !self.is_sound() => false,
+            // A commit that failed, here or inside, may have left a cell half folded: its value is not to be written down.
+            _ if !self.is_sound() => false,
             // The execution around it writes the snapshots.
             _ if self.is_nested() => false,
             (Journaling::Each, _) | (Journaling::AtEnd, _) => true,
@@ -190,6 +192,7 @@ impl Execution {
             self.writer.push(EntryKind::Snapshot, Vec::new());
             return Ok(());
         }
+        self.may_be_trusted()?;
         self.flush_nested()?;
         let self_contained =
             self.options.journaling == Journaling::AtEnd || self.writer.references.incomplete;
@@ -284,7 +287,9 @@ impl Execution {
         let posts = if held { Vec::new() } else { slot.extra().posts.clone() };
         let tries = slot.extra().tries;
         let nested = self.nested_image(slot, now_ms)?;
-        let attempts = if nested.is_some() { 0 } else { slot.attempts };
+        // That an execution runs is no record: one that dies with its drive is not counted, whatever is written meanwhile.
+        let runs = matches!(slot.progress, Progress::Running);
+        let attempts = if nested.is_some() { 0 } else { slot.attempts.saturating_sub(u32::from(runs)) };
         let (node, critique) = (slot.node, slot.critique.clone());
         Ok(SlotImage { node, input, critique, attempts, state, answers, steps, posts, tries, nested })
     }

@@ -120,6 +120,9 @@ pub enum Body {
         /// The answer, MessagePack.
         #[serde(rename = "u")]
         value: ByteBuf,
+        /// Whether a drive goes on by it that had nothing left but deliveries.
+        #[serde(rename = "d", default, skip_serializing_if = "is_false")]
+        drives: bool,
     },
     /// The node could not read the answer, so the question is open again.
     #[serde(rename = "j")]

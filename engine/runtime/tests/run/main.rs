@@ -35,6 +35,7 @@ mod routing;
 mod steps;
 mod stored_once;
 mod stores;
+mod subgraph_views;
 mod subgraphs;
 mod support;
 mod threads;

@@ -6,4 +6,5 @@ mod graphs;
 mod overwritten;
 mod property;
 mod states;
+mod subgraphs;
 mod support;

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use statewright_engine_runtime::*;
 
 /// The graphs, by name.
-pub(crate) const GRAPHS: [&str; 5] = ["sequential", "fan-out", "join-in-loop", "interrupt", "retry"];
+pub(crate) const GRAPHS: [&str; 6] =
+    ["sequential", "fan-out", "join-in-loop", "interrupt", "retry", "subgraph"];
 
 #[derive(State, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Trip {
@@ -70,11 +71,11 @@ impl Witness {
     }
 
     fn begins<I>(&self, ctx: &Ctx<Trip, I>) -> Result<(), NodeError> {
-        self.says(&format!("begin {}", ctx.activation()))
+        self.says(&format!("begin {}", ctx.idempotency_key()))
     }
 
     fn ends<I>(&self, ctx: &Ctx<Trip, I>, update: TripUpdate) -> Result<TripUpdate, NodeError> {
-        self.says(&format!("end {}", ctx.activation()))?;
+        self.says(&format!("end {}", ctx.idempotency_key()))?;
         Ok(update.log(format!("{} {}", ctx.node(), ctx.activation())))
     }
 
@@ -124,6 +125,7 @@ pub(crate) fn graph(name: &str, witness: &Witness) -> Result<Graph<Trip>, Proble
         "fan-out" => fan_out(&mut g, witness),
         "join-in-loop" => join_in_loop(&mut g, witness),
         "interrupt" => interrupt(&mut g, witness),
+        "subgraph" => subgraph(&mut g, &part(witness)?),
         _ => retry(&mut g, witness),
     }
     g.build()
@@ -212,4 +214,38 @@ fn retry(g: &mut Builder, w: &Witness) {
     g.start(flaky);
     g.edge(flaky, after);
     g.end(after);
+}
+
+/// What runs inside a node: an effect, and for one of its runs a question.
+fn part(w: &Witness) -> Result<Graph<Trip>, Problems> {
+    let mut g = Builder::new("part");
+    let (first, second) = (plain(&mut g, "first", w), pays(&mut g, "second", w));
+    let witness = w.clone();
+    let last = g.func("last", move |ctx: Ctx<Trip>| {
+        let witness = witness.clone();
+        async move {
+            let asks = ctx.state.rounds == 8;
+            let said = if asks { ctx.ask("inside", "which way?").await } else { "on".to_owned() };
+            witness.begins(&ctx)?;
+            witness.ends(&ctx, Trip::update().log(said))
+        }
+    });
+    g.start(first);
+    g.edge(first, second);
+    g.edge(second, last);
+    g.end(last);
+    g.build()
+}
+
+fn subgraph(g: &mut Builder, inner: &Graph<Trip>) {
+    let plan = g.func("plan", async |_: Ctx<Trip>| Ok(Packed::Visit(vec![7, 8])));
+    let part = g.subgraph(
+        "part",
+        inner,
+        |_: &Trip, number: u64| Trip::update().rounds(number),
+        |inner: &Trip| Trip::update().extend_log(inner.log.clone()).rounds(inner.rounds),
+    );
+    g.start(plan);
+    g.route(plan, PackedEdges { visit: part.to() });
+    g.end(part);
 }

@@ -5,9 +5,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use statewright_engine_runtime::{Checkpointer, Durability, Outcome, Runner, Status, ThreadId, ThreadView};
+use statewright_engine_runtime::{Checkpointer, Durability, Outcome, Runner, Status, ThreadId};
 use statewright_engine_sql::{SqliteOptions, SqliteStore};
 
+#[path = "finished.rs"]
+mod finished;
 #[path = "graphs.rs"]
 mod graphs;
 
@@ -112,10 +114,9 @@ impl Process {
     async fn stored(&self) -> Result<(bool, BTreeSet<String>), String> {
         let entries = self.store.entries(&ThreadId::new(THREAD), &[(1, u64::MAX >> 1)]).await;
         let entries = entries.map_err(|error| error.to_string())?;
-        let view =
-            ThreadView::read(self.runner.graph().plan(), &entries).map_err(|error| error.to_string())?;
-        let finished = view.steps.iter().filter(|step| step.failure.is_none() && step.asked.is_none());
-        Ok((!entries.is_empty(), finished.map(|step| step.activation.to_string()).collect()))
+        let finished = finished::of(&entries)?;
+        let keys = finished.into_iter().map(|activation| format!("{THREAD}/{activation}"));
+        Ok((!entries.is_empty(), keys.collect()))
     }
 }
 

@@ -4,6 +4,7 @@
 mod budgets;
 mod faults;
 mod ledger;
+mod nested;
 mod outbox;
 mod pauses;
 mod process;
@@ -20,6 +21,7 @@ use std::fmt;
 use statewright_engine_core::graph::Format;
 
 pub use self::faults::Faults;
+pub use self::nested::simulate_nested;
 use self::world::World;
 
 /// What a history was like.
@@ -33,6 +35,8 @@ pub struct History {
     pub entries: usize,
     /// How often nodes were executed.
     pub executions: usize,
+    /// How many of them were inside graphs that are nodes.
+    pub inner: usize,
     /// How often the process died.
     pub crashes: usize,
     /// How many drives ended by themselves.

@@ -34,6 +34,13 @@ impl World {
         }
     }
 
+    /// The same where what was done is undone before the drive ends.
+    pub(super) fn cut_off_by(&self, process: &mut Process, outcome: &Outcome) {
+        if self.scenario.plan.fail_fast && matches!(outcome, Outcome::Compensated { .. }) {
+            process.drop_running();
+        }
+    }
+
     /// An answer comes too late only after the deadline.
     pub(super) fn may_refuse(&self, refused: &Refused, deadline_ms: Option<u64>) -> Result<(), String> {
         let over = deadline_ms.is_some_and(|deadline_ms| deadline_ms <= self.now());

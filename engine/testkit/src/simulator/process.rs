@@ -256,6 +256,7 @@ impl World {
         if self.options.journaling != Journaling::Off {
             self.watch.may_stop(self.acked)?;
         }
+        self.cut_off_by(process, outcome);
         if !process.running.is_empty() {
             return Err(format!("the drive stops while {} nodes run", process.running.len()));
         }

@@ -1,6 +1,10 @@
 //! The oracle on the journal: reads every entry as it is written and says when one does not follow from those before.
 //! It keeps its own account of what is open, finished and waiting, from the bytes alone.
 
+mod within;
+
+use std::collections::BTreeMap;
+
 use statewright_engine_core::journal::{
     self, Body, Commit, Crashed, Record, SlotState, SnapshotBody, Undoing,
 };
@@ -53,6 +57,8 @@ pub(super) struct Watch {
     nodes: Vec<NodeIx>,
     slots: Vec<Slot>,
     answered: Vec<String>,
+    /// What it says about graphs inside activations.
+    inner: BTreeMap<u32, Watch>,
     /// The last entry that settled an activation or opened or ended a run.
     settled: Seq,
     /// Whether the present drive has not yet stored its end.
@@ -152,7 +158,7 @@ impl Watch {
         if body.superstep != self.superstep || !fits {
             return Err(format!("the snapshot says {:?}, the records before it say {:?}", slots, self.slots));
         }
-        Ok(())
+        self.same_inside(body)
     }
 
     fn image(&self, state: &SlotState) -> Slot {
@@ -230,13 +236,14 @@ impl Watch {
                 self.open = false;
                 self.settled = seq;
                 self.slots.clear();
+                self.inner.clear();
             }
+            Body::Nested { index, entry } => self.inside(seq, *index, entry)?,
             Body::Escalated { interrupt, .. } => {
                 let asks = |slot: &Slot| matches!(slot, Slot::Waiting(open) if open.contains(interrupt));
-                let open = self.slots.iter().any(asks);
-                open.then_some(()).ok_or("a question climbs that is not open")?;
+                self.slots.iter().any(asks).then_some(()).ok_or("a question climbs that is not open")?;
             }
-            Body::Drained | Body::Delivered { .. } | Body::Abandoned { .. } | Body::Nested { .. } => {}
+            Body::Drained | Body::Delivered { .. } | Body::Abandoned { .. } => {}
         }
         Ok(())
     }
@@ -327,6 +334,7 @@ impl Watch {
         }
         self.slots = vec![Slot::Ready(seq); self.nodes.len()];
         self.answered.clear();
+        self.inner.clear();
         self.open = !self.slots.is_empty();
         Ok(())
     }

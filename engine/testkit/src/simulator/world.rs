@@ -47,7 +47,7 @@ pub(super) struct Habits {
 }
 
 impl Habits {
-    fn draw(rng: &mut Rng, journaling: Journaling) -> Self {
+    pub(super) fn draw(rng: &mut Rng, journaling: Journaling) -> Self {
         let stored = journaling != Journaling::Off;
         let each = journaling == Journaling::Each;
         let mut some = |likely: usize, from: usize, to: usize| {

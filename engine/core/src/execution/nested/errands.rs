@@ -112,7 +112,7 @@ impl Execution {
                 slot.progress = standing(&nested.execution);
             }
             self.count_unsettled();
-            if self.driving && !self.draining {
+            if self.driving && !self.draining && !self.errand {
                 self.run_ready();
             }
         }

@@ -345,8 +345,18 @@ impl Execution {
             | Outcome::Exhausted(_)
             | Outcome::BudgetExceeded(_)
             | Outcome::Compensated { .. } => {
-                self.slots[place as usize].progress = Progress::Within;
-                self.leave_running(place);
+                let slot = &mut self.slots[place as usize];
+                slot.progress =
+                    slot.child.as_deref().map_or(Progress::Within, |nested| standing(&nested.execution));
+                if slot.is_settled() {
+                    self.leave_running(place);
+                } else {
+                    // A question was answered before anybody was told that the drive had ended.
+                    self.yield_lane(place);
+                    if !self.draining {
+                        self.run_ready();
+                    }
+                }
                 self.settle(now_ms)
             }
         }

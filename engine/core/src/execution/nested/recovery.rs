@@ -1,18 +1,19 @@
 //! How inner executions are read back, and how they stand in snapshots of the outer one.
 
 use super::{Nested, standing};
-use crate::execution::Execution;
 use crate::execution::recover::{RecoverError, read_bytes};
 use crate::execution::slot::{Progress, Slot};
 use crate::execution::types::Refused;
 use crate::execution::versions::same_graph;
+use crate::execution::{Execution, Gated};
 use crate::ids::Seq;
 use crate::journal::{Body, Record, SnapshotBody};
 
 impl Execution {
     /// A long inner run is not to be replayed from its beginning.
     pub(super) fn snapshot_if_due(&mut self) -> Result<(), Refused> {
-        if self.journals() && !self.is_nested() && self.writer.snapshot_due(&self.options) {
+        let due = self.journals() && !self.is_nested() && self.writer.snapshot_due(&self.options);
+        if due && self.is_sound() {
             self.write_snapshot(self.inner.now_ms)?;
         }
         Ok(())
@@ -45,6 +46,36 @@ impl Execution {
         }
     }
 
+    /// What stands inside was not taken down with a drive: that one was cut short, or was another thread's.
+    pub(in crate::execution) fn nobody_drives_within(&mut self) {
+        for slot in &mut self.slots {
+            let Some(nested) = slot.child.as_deref_mut() else { continue };
+            nested.execution.driven = false;
+            nested.execution.nobody_drives_within();
+        }
+    }
+
+    /// The drive around them is cut short, and nothing that they had begun is waited for.
+    pub(in crate::execution) fn cut_off_within(&mut self) {
+        for slot in &mut self.slots {
+            let Some(nested) = slot.child.as_deref_mut() else { continue };
+            let inner = &mut nested.execution;
+            (inner.driving, inner.driven) = (false, false);
+            for slot in inner.slots.iter_mut().filter(|slot| matches!(slot.progress, Progress::Running)) {
+                slot.progress = Progress::Ready;
+                // No record counts it.
+                slot.attempts = slot.attempts.saturating_sub(1);
+            }
+            inner.gated.retain(|(_, action)| matches!(action, Gated::Emit(_)));
+            inner.forget_nested();
+            inner.lanes.clear();
+            inner.back_offs.clear();
+            inner.take_posts_back();
+            inner.count_unsettled();
+            inner.cut_off_within();
+        }
+    }
+
     /// Recovery is over: what was read is durable.
     pub(in crate::execution) fn settle_nested(&mut self) {
         for slot in &mut self.slots {
@@ -67,12 +98,18 @@ impl Execution {
         let what =
             || RecoverError::Inconsistent { seq, what: "no graph stands where it was written".to_owned() };
         self.slot_mut(seq, index)?;
+        let record: Record = read_bytes(seq, entry)?;
+        match said(seq, &record.body)? {
+            // As with an answer to a question of this execution's own: what it found settled had ended.
+            Said::Answer => self.note_end(),
+            Said::Begin => self.driven = true,
+            Said::Other => {}
+        }
         if self.slots[index as usize].child.is_none() {
             self.slots[index as usize].child = Some(self.nested_new(index).ok_or_else(what)?);
         }
         let nested = self.slots[index as usize].child.as_mut().ok_or_else(what)?;
         let inner = &mut nested.execution;
-        let record: Record = read_bytes(seq, entry)?;
         let table = if let Body::Opened(opened) = &record.body { Some(&opened.table) } else { None };
         same_graph(&inner.plan, record.fingerprint, table)?;
         inner.writer.next_seq = seq + 1;
@@ -110,5 +147,24 @@ impl Execution {
                 nested.execution.detach();
             }
         }
+    }
+}
+
+/// What a record says about drives.
+enum Said {
+    /// A question was answered, with or without one.
+    Answer,
+    /// One is at work.
+    Begin,
+    Other,
+}
+
+/// What a record says inside, at whatever depth.
+fn said(seq: Seq, body: &Body) -> Result<Said, RecoverError> {
+    match body {
+        Body::Answered { .. } => Ok(Said::Answer),
+        Body::Opened(_) | Body::Resumed { .. } => Ok(Said::Begin),
+        Body::Nested { entry, .. } => said(seq, &read_bytes::<Record>(seq, entry)?.body),
+        _ => Ok(Said::Other),
     }
 }
