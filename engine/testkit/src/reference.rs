@@ -357,7 +357,10 @@ impl Machine<'_> {
             match carried {
                 Carried::Nothing => self.take(next, place, *wire, None),
                 Carried::One(payload) => self.take(next, place, *wire, Some(*payload)),
-                Carried::Each(payloads) if payloads.is_empty() => next.passed.extend(wire.node),
+                Carried::Each(payloads) if payloads.is_empty() => {
+                    self.cross(next, place, *wire);
+                    next.passed.extend(wire.node);
+                }
                 Carried::Each(payloads) => {
                     payloads.iter().for_each(|payload| self.take(next, place, *wire, Some(*payload)));
                 }
@@ -365,7 +368,7 @@ impl Machine<'_> {
         }
     }
 
-    fn take(&mut self, next: &mut Next, place: Place, wire: Wire, payload: Option<u64>) {
+    fn cross(&mut self, next: &mut Next, place: Place, wire: Wire) {
         if let Some(most) = wire.at_most {
             let (_, count) = self.crossed.entry(place).or_insert((most, 0));
             *count += 1;
@@ -373,6 +376,10 @@ impl Machine<'_> {
                 next.exhausted = Some((place.0, wire.node));
             }
         }
+    }
+
+    fn take(&mut self, next: &mut Next, place: Place, wire: Wire, payload: Option<u64>) {
+        self.cross(next, place, wire);
         let Some(target) = wire.node else { return };
         if self.spec(target).deferred {
             self.deferred.insert(target);

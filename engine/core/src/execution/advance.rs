@@ -11,7 +11,7 @@ use super::slot::{Progress, Slot};
 use super::types::Limits;
 use crate::cell::StateCell;
 use crate::failure::{Failure, NodeFailure};
-use crate::graph::{Decide, JoinMode, Plan, PlanNode, PlanVariant};
+use crate::graph::{Decide, JoinMode, Plan, PlanEdge, PlanNode, PlanVariant};
 use crate::ids::{EdgeIx, NodeIx};
 use crate::journal::{Branched, Critique, Crossing, JoinChange, PausePoint};
 use crate::payload::Payload;
@@ -210,7 +210,12 @@ impl Step<'_> {
                 Payloads::None => self.take(*edge, Payload::Unit),
                 Payloads::One(payload) => self.take(*edge, payload.clone()),
                 Payloads::Each(payloads) if payloads.is_empty() => {
-                    self.out.passed.extend(self.plan.edges[edge.index()].target);
+                    let PlanEdge { target, at_most, .. } = &self.plan.edges[edge.index()];
+                    // Also a way that nobody goes leads round a loop, and only its bound ends that.
+                    if let Some(most) = at_most {
+                        self.cross(*edge, *most);
+                    }
+                    self.out.passed.extend(target);
                 }
                 Payloads::Each(payloads) => {
                     for payload in payloads {

@@ -93,3 +93,18 @@ async fn raising_a_bound_does_not_lock_a_stored_run_out() {
     let report = rounds(6, 50).runner().checkpointer(store).resume("t").await.unwrap();
     expect_finished(&report);
 }
+
+#[tokio::test]
+async fn a_fan_out_of_nothing_round_a_loop_counts_as_a_way_round() {
+    let mut g = builder();
+    let part = g.func("part", async |ctx: Ctx<Log, u32>| Ok(ran(&ctx)));
+    let plan = node(&mut g, "plan");
+    g.start(plan);
+    g.any(plan);
+    g.edge(part, plan);
+    let parts = |log: &Log| if log.text.is_empty() { Spread::Parts(Vec::new()) } else { Spread::Nothing };
+    g.branch(plan, parts, SpreadEdges { parts: part.to().at_most(3), nothing: To::END });
+    let report = within(g.build().unwrap().runner().start("t", Log::update())).await.unwrap();
+    assert!(matches!(report.outcome, Outcome::Exhausted(_)), "{}", report.describe());
+    assert_eq!(report.state.trace, ["plan"; 4]);
+}
