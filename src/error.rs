@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use statewright_engine_core::journal::FrameError;
 use statewright_engine_runtime::{Problems, RunError, StoreError};
 use statewright_nodes_context::ContextError;
+use statewright_nodes_context::prompt::PromptError;
 use statewright_nodes_ports::ModelError;
 
 /// Why a command did not do what it was asked.
@@ -199,6 +200,9 @@ pub enum CliError {
     /// The documents cannot be used.
     #[error(transparent)]
     Docs(#[from] ContextError),
+    /// The prompts cannot be used.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
 }
 
 impl CliError {
@@ -231,6 +235,7 @@ impl CliError {
             Self::Frame(error) => error.code(),
             Self::Model(error) => error.code(),
             Self::Docs(error) => error.code(),
+            Self::Prompt(error) => error.code(),
         }
     }
 }

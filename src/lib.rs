@@ -17,7 +17,7 @@ mod time_travel;
 pub use app::App;
 pub use error::CliError;
 pub use statewright_graphs as graphs;
-pub use statewright_graphs::{Docs, Pipeline, Report, Services};
+pub use statewright_graphs::{Docs, GraphPrompts, Pipeline, Report, Services};
 
 /// The engine: it knows no language model.
 pub mod engine {
@@ -69,6 +69,9 @@ mod documents {
     #[doc = include_str!("../docs/guides/subgraphs.md")]
     struct Subgraphs;
 
+    #[doc = include_str!("../docs/guides/graphs-from-data.md")]
+    struct GraphsFromData;
+
     #[doc = include_str!("../docs/guides/durable-runs.md")]
     struct DurableRuns;
 
@@ -101,6 +104,9 @@ mod documents {
 
     #[doc = include_str!("../docs/guides/writing-a-tool.md")]
     struct WritingATool;
+
+    #[doc = include_str!("../docs/guides/prompts.md")]
+    struct Prompts;
 
     #[doc = include_str!("../docs/guides/from-langgraph.md")]
     struct FromLangGraph;

@@ -9,6 +9,7 @@ use statewright_engine_runtime::{
     Budget, Checkpointer, Durability, Events, Graph, Handlers, Interrupt, Outcome, Plan, Problems,
     RunControl, RunError, RunId, Runner, Settlement, Status, ThreadCheck, ThreadId,
 };
+use statewright_engine_sql::SqlResults;
 use statewright_graphs::{Pipeline, Report, Services};
 
 use crate::time_travel::TimeTravel;
@@ -56,6 +57,8 @@ pub(crate) struct Job {
     pub(crate) pauses: [Vec<String>; 2],
     /// What the run may spend, where that is not what the graph says.
     pub(crate) budget: Budget,
+    /// Where results of nodes are kept, if they are.
+    pub(crate) results: Option<SqlResults>,
 }
 
 #[derive(Clone, Debug)]
@@ -147,7 +150,10 @@ impl<S: Pipeline> OpenGraph for Opened<S> {
 
     fn drive(&self, store: Arc<dyn Checkpointer>, job: Job) -> Drive {
         let runner = Runner::new(self.graph.clone()).shared_checkpointer(store).durability(job.durability);
-        let runner = runner.outbox_handlers(job.handlers);
+        let mut runner = runner.outbox_handlers(job.handlers);
+        if let Some(results) = job.results {
+            runner = runner.cache(results);
+        }
         let mut run = match job.intent {
             Intent::Start { run, question } => runner.start(job.thread, S::ask(&question)).id(run),
             Intent::Resume => runner.resume(job.thread),

@@ -4,6 +4,7 @@
 
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -92,6 +93,16 @@ fn metered(_services: &Services) -> Result<Graph<Offer>, Problems> {
     g.build()
 }
 
+/// A graph whose only node has a result that is kept.
+fn kept(_services: &Services) -> Result<Graph<Offer>, Problems> {
+    let mut g = StateGraph::<Offer>::new("kept");
+    let look = g.func("look", async |ctx: Ctx<Offer>| Ok(Offer::update().price(ctx.state.item.len() as u32)));
+    g.start(look);
+    g.end(look);
+    g.cache(look, 1, Duration::from_secs(3_600), |offer: &Offer, (): &()| offer.item.clone());
+    g.build()
+}
+
 /// A graph that `build()` refuses.
 fn broken(_services: &Services) -> Result<Graph<Offer>, Problems> {
     let mut g = StateGraph::<Offer>::new("broken");
@@ -115,6 +126,7 @@ fn main() -> ExitCode {
     if std::env::var_os(IS_PROGRAM).is_none() {
         a_program_of_ones_own_gets_every_command();
         an_operator_settles_effects_and_delivers_what_is_left();
+        results_that_are_kept_are_found_by_the_next_run_and_said_to_be_so();
         return ExitCode::SUCCESS;
     }
     App::new()
@@ -125,6 +137,7 @@ fn main() -> ExitCode {
         .graph("parcel", parcel)
         .outbox("mail", deliver)
         .graph("metered", metered)
+        .graph("kept", kept)
         .model("mute", |_| Ok(Arc::new(Scripted::new([Reply::text("nothing")]))))
         .main()
 }
@@ -227,4 +240,33 @@ fn an_operator_settles_effects_and_delivers_what_is_left() {
         "what is delivered is not delivered again"
     );
     assert_eq!(call(0, &["runs", "list"])["runs"][0]["status"], "finished");
+}
+
+fn results_that_are_kept_are_found_by_the_next_run_and_said_to_be_so() {
+    let home = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    let call = |args: &[&str]| -> String {
+        let mut command = Command::new(&program);
+        command.args(args).current_dir(home.path());
+        let output = command.env(IS_PROGRAM, "1").env("STATEWRIGHT_HOME", home.path()).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json =
+        |args: &[&str]| -> Value { serde_json::from_str(&call(&[args, &["--json"]].concat())).unwrap() };
+    let run = ["run", "--graph", "kept", "a lamp"];
+    assert_eq!(json(&run)["steps"][0]["cached"], false, "the first time it runs");
+    let found = json(&run);
+    assert_eq!((&found["steps"][0]["cached"], &found["answer"]), (&true.into(), &"a lamp for 6".into()));
+    assert_eq!(json(&["run", "--graph", "kept", "a lamp", "--no-cache"])["steps"][0]["cached"], false);
+    let shown = ["runs", "show", found["run"].as_str().unwrap()];
+    assert_eq!(json(&shown)["steps"][0]["cached"], true, "the journal knows it, too");
+    assert!(
+        call(&shown).lines().any(|line| line.contains("look") && line.ends_with("cached")),
+        "{}",
+        call(&shown)
+    );
+    assert!(call(&run).lines().any(|line| line.contains("look") && line.ends_with("cached")));
+    assert_eq!(json(&["db", "vacuum"])["expired_results"], 0, "what is not over stays");
+    assert_eq!(json(&run)["steps"][0]["cached"], true);
 }

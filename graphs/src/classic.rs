@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use statewright_engine_runtime::{Ctx, Graph, Node, NodeError, Problems, Route, State, StateGraph, To};
 use statewright_nodes_context::{Citation, pack};
-use statewright_nodes_ports::{ChatRequest, Message, Usage, purpose};
+use statewright_nodes_ports::{Usage, purpose};
 use statewright_nodes_tools::calculator::evaluate;
 
 use crate::model_call::call_model;
@@ -154,7 +154,8 @@ impl Node<ClassicState> for Calculator {
         let found: String = ctx.state.sources.iter().map(|source| format!("{}\n", source.text)).collect();
         let found: String = found.chars().take(SEARCH_CHARACTERS).collect();
         let prompt = prompts::block("question", &ctx.state.question) + &prompts::harmless(&found);
-        let called = call_model(&ctx, &self.0, request(purpose::EXTRACT_EXPRESSION, EXTRACT, prompt)).await?;
+        let request = self.0.prompts.request(purpose::EXTRACT_EXPRESSION, "classic-extract", prompt)?;
+        let called = call_model(&ctx, &self.0, request).await?;
         let update = ClassicState::update().usage(called.usage);
         match called.text.trim() {
             "NONE" => Ok(update.clear_calculation()),
@@ -182,7 +183,8 @@ impl Node<ClassicState> for Writer {
             prompt += &prompts::block("calculation", calculation);
         }
         prompt += &prompts::block("question", question);
-        let called = call_model(&ctx, &self.0, request(purpose::WRITE, WRITE, prompt)).await?;
+        let request = self.0.prompts.request(purpose::WRITE, "classic-write", prompt)?;
+        let called = call_model(&ctx, &self.0, request).await?;
         let cited = called.cited.iter().filter_map(|number| sources.get(number - 1));
         let citations: Vec<Citation> = cited.map(|source| source.citation.clone()).collect();
         Ok(ClassicState::update().draft(called.text).citations(citations).usage(called.usage))
@@ -196,20 +198,6 @@ async fn review(ctx: Ctx<ClassicState>) -> Result<ClassicStateUpdate, NodeError>
 fn gate(state: &ClassicState) -> Gate {
     let passes = state.score_tenths.is_some_and(|score| score >= GATE_TENTHS);
     if passes || state.attempts >= ATTEMPTS_MAX { Gate::Accept } else { Gate::Retry }
-}
-
-const EXTRACT: &str = "Find the one arithmetic expression that the question asks to compute. Answer with that \
-    expression alone, in digits and the operators + - * / ** and parentheses, or with NONE if there is none.";
-
-const WRITE: &str = "Answer the question in a few sentences. Lead with the result of the calculation if there is \
-    one, and cite the numbers of the sources that you use, such as [1].";
-
-fn request(purpose: &'static str, system: &str, prompt: String) -> ChatRequest {
-    ChatRequest {
-        temperature: Some(0.0),
-        purpose: Some(purpose.into()),
-        ..ChatRequest::new([Message::system(system), Message::user(prompt)])
-    }
 }
 
 /// The rubric: 4 for any text, 3 for a digit, 3 for a word of the question.

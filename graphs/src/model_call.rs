@@ -6,8 +6,10 @@ use std::mem;
 use futures_util::StreamExt;
 use statewright_engine_runtime::{Ctx, NodeError};
 use statewright_nodes_ports::{
-    ChatDelta, ChatFold, ChatRequest, ErrorClass, FinishReason, ModelError, Usage, item, purpose,
+    ChatDelta, ChatFold, ChatRequest, ErrorClass, FinishReason, ModelError, Usage, attributes, item, purpose,
 };
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::pipeline::Services;
 use crate::prompts::Cite;
@@ -49,15 +51,22 @@ pub async fn call_model<S, I>(
 ) -> Result<Called, NodeError> {
     let name = request.purpose.as_deref().unwrap_or("call");
     request.idempotency_key = Some(format!("{}/{name}", ctx.idempotency_key()));
+    if let Some(version) = &request.prompt_version {
+        ctx.emit(item::PROMPT, version);
+    }
     let mut attempt = 1;
     loop {
         let mut streamed = Streamed::new(ctx, services, &request);
-        match streamed.run(request.clone()).await {
+        let span = span_of(services, &request);
+        match streamed.run(request.clone()).instrument(span.clone()).await {
             Ok(called) => {
+                span.record(attributes::USAGE_INPUT_TOKENS, called.usage.input_tokens);
+                span.record(attributes::USAGE_OUTPUT_TOKENS, called.usage.output_tokens);
                 ctx.emit(item::USAGE, &called.usage);
                 return Ok(called);
             }
             Err(error) => {
+                span.record(attributes::ERROR_TYPE, error.code());
                 let may_help = error.class() == ErrorClass::Transient && streamed.has_begun;
                 if !may_help || attempt == ATTEMPTS_MAX {
                     return Err(error.into());
@@ -69,6 +78,20 @@ pub async fn call_model<S, I>(
             }
         }
     }
+}
+
+/// The span of one attempt: who is asked, with which prompt, and what it came to in numbers. Never what was said.
+fn span_of(services: &Services, request: &ChatRequest) -> Span {
+    tracing::info_span!(
+        "chat",
+        { attributes::OPERATION_NAME } = "chat",
+        { attributes::REQUEST_MODEL } = services.model.id().as_str(),
+        { attributes::PROMPT_VERSION } = request.prompt_version.as_deref(),
+        { attributes::USAGE_INPUT_TOKENS } = Empty,
+        { attributes::USAGE_OUTPUT_TOKENS } = Empty,
+        { attributes::ERROR_TYPE } = Empty,
+        purpose = request.purpose.as_deref(),
+    )
 }
 
 /// One attempt.

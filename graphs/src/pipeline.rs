@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use statewright_engine_runtime::{Classified, FailureKind, State};
+use statewright_nodes_context::prompt::PromptError;
 use statewright_nodes_context::{Citation, ContextError};
 use statewright_nodes_ports::{ChatModel, ErrorClass, ModelError, TokenCounter, Usage};
 use statewright_nodes_tools::calculator::CalculatorError;
 
 pub use crate::classic::{ClassicState, classic};
 use crate::docs::Docs;
+use crate::graph_prompts::GraphPrompts;
 pub use crate::research::{ResearchState, research};
 
 /// What nodes of the ready pipelines work with.
@@ -25,6 +27,8 @@ pub struct Services {
     pub tokens: Arc<dyn TokenCounter>,
     /// The documents to search, such as `Some(Docs::open("docs")?)`; `None` if none were given.
     pub docs: Option<Docs>,
+    /// The system prompts; by default those that are built in.
+    pub prompts: GraphPrompts,
 }
 
 impl fmt::Debug for Services {
@@ -33,6 +37,7 @@ impl fmt::Debug for Services {
             .field("model", self.model.id())
             .field("tokens", &self.tokens.name())
             .field("docs", &self.docs)
+            .field("prompts", &self.prompts)
             .finish()
     }
 }
@@ -82,6 +87,9 @@ pub fn classify_model_errors(error: &(dyn Error + 'static)) -> Option<Classified
         });
     }
     if let Some(error) = error.downcast_ref::<CalculatorError>() {
+        return Some(permanent(error.code()));
+    }
+    if let Some(error) = error.downcast_ref::<PromptError>() {
         return Some(permanent(error.code()));
     }
     error.downcast_ref::<ContextError>().map(|error| permanent(error.code()))

@@ -14,7 +14,7 @@ use statewright_engine_runtime::{
     Ctx, Gate, GateEdges, Graph, Node, NodeError, Problems, Route, State, StateGraph, To, Verdict,
 };
 use statewright_nodes_context::{Citation, pack};
-use statewright_nodes_ports::{ChatRequest, Message, Usage, item, purpose};
+use statewright_nodes_ports::{Usage, item, purpose};
 use statewright_nodes_tools::calculator::evaluate;
 
 use crate::evidence::{self, Blame, Computed, Evidence, NO_ANSWER, Review};
@@ -215,7 +215,8 @@ impl Node<ResearchState> for Calculator {
         let found = if needs_found { &*state.sources } else { &[] };
         let prompt =
             prompts::sources(found) + &critique(state) + &prompts::block("question", &state.question);
-        let called = call_model(&ctx, &self.0, request(purpose::EXTRACT_EXPRESSION, EXTRACT, prompt)).await?;
+        let request = self.0.prompts.request(purpose::EXTRACT_EXPRESSION, "research-extract", prompt)?;
+        let called = call_model(&ctx, &self.0, request).await?;
         let update = ResearchState::update().usage(called.usage);
         let expression = called.text.trim();
         if expression == "NONE" {
@@ -252,7 +253,8 @@ impl Node<ResearchState> for Writer {
         }
         prompt += &critique(state);
         prompt += &prompts::block("question", &state.question);
-        let called = call_model(&ctx, &self.0, request(purpose::WRITE, WRITE, prompt)).await?;
+        let request = self.0.prompts.request(purpose::WRITE, "research-write", prompt)?;
+        let called = call_model(&ctx, &self.0, request).await?;
         let cited = called.cited.iter().filter_map(|number| state.sources.get(number - 1));
         let citations = cited.map(|source| source.citation.clone()).collect();
         let draft = Draft { text: called.text, citations, dangling: called.dangling, repeats: false };
@@ -296,23 +298,6 @@ fn verdict(state: &ResearchState) -> Verdict<Mend> {
         Blame::Writer => Mend::Writer,
     });
     Verdict { score: review.score, critique: review.critique(), blame }
-}
-
-const EXTRACT: &str = "Find the one arithmetic expression that answers the question, with numbers of the question or \
-    of the sources. Answer with that expression alone, in digits and the operators + - * / ** and parentheses, or \
-    with NONE if there is none. Mend what the critique says, if there is one.";
-
-const WRITE: &str = "Answer the question in a few sentences from the sources and the calculation, and from nothing \
-    else. Lead with the result of the calculation, as it is given. Cite each source that you use by its number, such \
-    as [1]. Mend what the critique says, if there is one. If the sources do not answer the question, say exactly: \
-    The given documents do not answer this question.";
-
-fn request(purpose: &'static str, system: &str, prompt: String) -> ChatRequest {
-    ChatRequest {
-        temperature: Some(0.0),
-        purpose: Some(purpose.into()),
-        ..ChatRequest::new([Message::system(system), Message::user(prompt)])
-    }
 }
 
 /// What the reviewer said last and whom it blamed, as a block of a prompt; nothing before the first review.

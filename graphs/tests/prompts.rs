@@ -1,8 +1,15 @@
-//! Blocks of prompts, and citations that come back in a stream.
+//! Prompts from files, blocks of prompts, and citations that come back in a stream.
 
+mod common;
+
+use std::sync::Arc;
+
+use common::{run, scripted};
 use proptest::prelude::*;
 use statewright_graphs::prompts::{self, Cite, Source};
+use statewright_graphs::{GraphPrompts, Services, classic};
 use statewright_nodes_context::Citation;
+use statewright_nodes_models::{Reply, Scripted};
 
 fn source(doc: &str, text: &str) -> Source {
     Source { citation: Citation::new(doc, 10, text, "Guide > Limits"), text: text.to_owned() }
@@ -67,4 +74,42 @@ proptest! {
         prop_assert_eq!(inside.replace('‹', "<"), text.replace('‹', "<"));
         prop_assert!(!inside.contains("</question>"));
     }
+}
+
+/// Other wording makes other answers: whoever changes a prompt changes its version here.
+#[test]
+fn the_wording_of_the_built_in_prompts_is_what_it_was() {
+    let built_in = GraphPrompts::default();
+    let prompts = built_in.prompts();
+    let versions: Vec<(&str, String)> =
+        prompts.names().map(|name| (name, prompts.get(name).unwrap().version().to_string())).collect();
+    let expected = [
+        ("classic-extract", "d7f47764d98b"),
+        ("classic-write", "02ff5d511a6d"),
+        ("research-extract", "e503e7aa0812"),
+        ("research-write", "f479ef4a0d68"),
+    ];
+    assert_eq!(versions, expected.map(|(name, version)| (name, version.to_owned())));
+    let write = prompts.get("classic-write").unwrap().render(&[]).unwrap();
+    assert!(
+        write.starts_with("Answer the question in a few sentences.") && write.ends_with("such as [1]."),
+        "{write}"
+    );
+}
+
+#[tokio::test]
+async fn a_call_is_made_with_the_prompt_of_the_folder_and_tells_its_version() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("classic-write.md"), "Say it in verse.\n").unwrap();
+    let model = Arc::new(Scripted::new([Reply::text("NONE"), Reply::text("The sum of 1 + 1 is 2.")]));
+    let prompts = GraphPrompts::with_folder(folder.path()).unwrap();
+    let version = prompts.prompts().get("classic-write").unwrap().version().to_string();
+    let graph = classic(&Services { prompts, ..scripted(&model) }).unwrap();
+    let ran = run(&graph, "What is the sum of 1 + 1?").await;
+    let requests = model.requests();
+    assert_eq!(requests[1].messages[0].text(), "Say it in verse.");
+    assert_eq!(requests[1].prompt_version.as_deref(), Some(version.as_str()));
+    let told: Vec<_> =
+        ran.items.iter().filter(|item| &*item.kind == "prompt").map(|item| &item.payload).collect();
+    assert_eq!(told, ["d7f47764d98b", &version], "{told:?}");
 }

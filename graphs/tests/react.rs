@@ -1,8 +1,8 @@
 //! The `react` pipeline, and the agent loop in a node of the engine: its steps, questions, effects and budgets.
 
-mod common;
-
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

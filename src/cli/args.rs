@@ -1,5 +1,6 @@
 //! The command line as data. Help texts are written here, and nowhere else but in the files of single commands below.
 
+pub(crate) mod cassette;
 pub(crate) mod threads;
 pub(crate) mod tools;
 
@@ -7,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use statewright_engine_runtime::{Budget, Durability, Format};
+use statewright_engine_runtime::{Budget, CacheLimits, Durability, Format};
+use statewright_engine_sql::{SqlResults, SqlStore};
 
 /// Runs typed state graphs, and survives crashes.
 ///
@@ -41,6 +43,9 @@ pub(crate) struct Global {
     /// How log lines look
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = "General")]
     pub(crate) log_format: LogFormat,
+    /// Let questions, answers, tool calls and errors in full into the log; secrets stay out of it
+    #[arg(long, global = true, env = "STATEWRIGHT_LOG_CONTENT", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), help_heading = "General")]
+    pub(crate) log_content: bool,
     /// Whether to use colours and the live view
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = "General")]
     pub(crate) color: Color,
@@ -83,6 +88,11 @@ pub(crate) enum Command {
     Threads {
         #[command(subcommand)]
         command: threads::ThreadsCommand,
+    },
+    /// Show, check and serve what models said in recorded runs
+    Cassette {
+        #[command(subcommand)]
+        command: cassette::CassetteCommand,
     },
     /// Check, copy, shrink or migrate the database
     Db {
@@ -157,6 +167,9 @@ pub(crate) struct ServiceArgs {
     /// The folder of Markdown to search [default: ./docs if there is one]
     #[arg(long, value_name = "DIR")]
     pub(crate) docs: Option<PathBuf>,
+    /// A folder with prompts (NAME.md) that take the place of the graph's own
+    #[arg(long, value_name = "DIR")]
+    pub(crate) prompts: Option<PathBuf>,
 }
 
 /// How a run is driven.
@@ -177,12 +190,22 @@ pub(crate) struct DriveArgs {
     /// What the run may spend of a unit, such as calls=20, in place of the graph's limit; can be given several times
     #[arg(long = "budget", value_name = "UNIT=AMOUNT", value_parser = limit)]
     pub(crate) limits: Vec<(String, u64)>,
+    #[command(flatten)]
+    pub(crate) tape: cassette::TapeArgs,
+    /// Run every node, also where an earlier result of it is kept in the database
+    #[arg(long)]
+    pub(crate) no_cache: bool,
 }
 
 impl DriveArgs {
     /// The limits that were given.
     pub(crate) fn budget(&self) -> Budget {
         self.limits.iter().fold(Budget::new(), |budget, (unit, most)| budget.limit(unit, *most))
+    }
+
+    /// Where results of nodes are found and kept: in the database of the run, unless they are not to be.
+    pub(crate) fn results(&self, store: &SqlStore) -> Option<SqlResults> {
+        (!self.no_cache).then(|| store.results(CacheLimits::default()))
     }
 }
 
@@ -249,7 +272,7 @@ pub(crate) enum RunsCommand {
     /// End a run for good
     Cancel(OneRun),
     /// Say how an effect ended whose outcome is unknown, and take the run up
-    Settle(threads::SettleArgs),
+    Settle(Box<threads::SettleArgs>),
     /// Deliver what is left in the outbox of a run, and run nothing
     Deliver(OneRun),
 }

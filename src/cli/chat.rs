@@ -2,22 +2,25 @@
 //! reads while it lasts is in `chat_view`.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use statewright_engine_runtime::{
-    Budget, Durability, Interrupt, Outcome, RunError, RunId, Status, ThreadId, random_id,
+    Budget, CacheLimits, Durability, Interrupt, Outcome, RunError, RunId, Status, ThreadId, random_id,
 };
 use statewright_engine_sql::{RunFilter, RunRow, SqlStore};
 
 use super::args::ChatArgs;
+use super::args::cassette::TapeArgs;
 use super::chat_view::ChatView;
+use super::drive::is_busy;
 use super::lines::Lines;
 use super::output::shortened;
 use super::session::{self, Equipment, Meta};
 use super::signals::{Signal, Signals};
-use super::{Exit, Shell, home, standing};
+use super::{Exit, Shell, cassette, home, standing};
 use crate::error::CliError;
 use crate::pipeline::{Drive, Ended, Intent, Job, OpenGraph};
 
@@ -42,6 +45,8 @@ struct Chat<'a> {
     graph: Arc<dyn OpenGraph>,
     graph_name: String,
     equipment: Equipment,
+    /// The folder of prompts, absolute.
+    prompts: Option<PathBuf>,
     durability: Durability,
     thread: ThreadId,
     lines: Lines,
@@ -49,6 +54,8 @@ struct Chat<'a> {
     is_terminal: bool,
     /// Whether a turn failed whose failure nobody could react to.
     has_failed: bool,
+    /// Whether the system asked for the end while a turn was at work.
+    has_to_end: bool,
 }
 
 /// What came from the keyboard.
@@ -76,8 +83,8 @@ pub(crate) async fn chat(shell: &Shell<'_>, args: ChatArgs) -> Result<Exit, CliE
     }
     let named = args.graph.as_deref().unwrap_or(GRAPH);
     let graph = session::graph_named(shell, Some(named))?;
-    let model = session::model(shell, args.services.model.as_deref())?;
-    let equipped = session::equip(model, args.services.docs);
+    let model = cassette::model(shell, args.services.model.as_deref(), &TapeArgs::default())?;
+    let equipped = session::equip(model, &args.services);
     let (store, equipment) = tokio::try_join!(home::store(&shell.global), equipped)?;
     if let Some(docs) = equipment.services.docs.clone() {
         tokio::spawn(async move { docs.prepare().await });
@@ -88,12 +95,14 @@ pub(crate) async fn chat(shell: &Shell<'_>, args: ChatArgs) -> Result<Exit, CliE
         graph: graph.open(&equipment.services)?,
         graph_name: graph.name().to_owned(),
         equipment,
+        prompts: cassette::kept(args.services.prompts.as_ref()),
         durability: args.durability.into(),
         thread: args.thread.as_deref().map_or_else(|| ThreadId::new(random_id()), ThreadId::from),
         lines: Lines::stdin(),
         signals: Signals::listen()?,
         is_terminal: std::io::stdin().is_terminal(),
         has_failed: false,
+        has_to_end: false,
     };
     chat.note(&format!("thread {}; /help lists the commands", chat.thread));
     let mut left = chat.take_up().await?;
@@ -205,13 +214,14 @@ impl Chat<'_> {
     async fn turn(&mut self, row: &RunRow, mut intent: Intent) -> Result<Left, CliError> {
         loop {
             let mut view = ChatView::new(&self.shell.out);
+            let begins = matches!(intent, Intent::Start { .. });
             let drive = self.graph.drive(self.shared(), self.job(intent));
             let ended = self.drive(row, drive, &mut view).await;
             view.end();
             let ended = match ended {
                 Ok(ended) => ended,
                 Err(error) => {
-                    if matches!(error, CliError::Run(RunError::Refused(_))) {
+                    if begins && (is_busy(&error) || matches!(error, CliError::Run(RunError::Refused(_)))) {
                         drop(
                             self.store.update_run(&row.run, standing::REFUSED, None, session::now_ms()).await,
                         );
@@ -251,7 +261,10 @@ impl Chat<'_> {
                 biased;
                 signal = self.signals.next_of() => match signal {
                     Signal::Interrupt => control.cancel(),
-                    Signal::Terminate => control.drain(),
+                    Signal::Terminate => {
+                        self.has_to_end = true;
+                        control.drain();
+                    }
                 },
                 _ = poll.tick() => {
                     if self.store.cancel_requested(&row.run).await.unwrap_or(false) {
@@ -343,7 +356,7 @@ impl Chat<'_> {
     }
 
     async fn read(&mut self, prompt: &str) -> Result<Said, CliError> {
-        loop {
+        while !self.has_to_end {
             if self.is_terminal {
                 self.shell.out.text(&self.shell.out.bold(prompt));
             }
@@ -365,6 +378,7 @@ impl Chat<'_> {
                 },
             }
         }
+        Ok(Said::End)
     }
 
     /// For a person at a terminal.
@@ -379,7 +393,9 @@ impl Chat<'_> {
     fn job(&self, intent: Intent) -> Job {
         let (thread, durability, handlers) =
             (self.thread.clone(), self.durability, self.shell.app.handlers());
-        Job { thread, durability, intent, handlers, pauses: [Vec::new(), Vec::new()], budget: Budget::new() }
+        let (pauses, budget) = ([Vec::new(), Vec::new()], Budget::new());
+        let results = Some(self.store.results(CacheLimits::default()));
+        Job { thread, durability, intent, handlers, pauses, budget, results }
     }
 
     fn row(&self, run: RunId, label: &str, status: &str, detail: Option<String>) -> RunRow {
@@ -387,6 +403,8 @@ impl Chat<'_> {
             model: Some(self.equipment.model.name.clone()),
             docs: self.equipment.docs.clone(),
             durability: Some(self.durability.name().to_owned()),
+            prompts: self.prompts.clone(),
+            ..Meta::default()
         };
         let now = session::now_ms();
         RunRow {

@@ -6,11 +6,11 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use statewright_engine_core::journal::{self, FrameError};
 use statewright_engine_core::{Entry, Seq, ThreadId};
-use statewright_engine_runtime::{Checkpointer, StoreError};
+use statewright_engine_runtime::{CacheLimits, Checkpointer, ResultCache, StoreError};
 use statewright_engine_sql::SqlStore;
 
 use super::args::DbCommand;
-use super::{Exit, Shell, home};
+use super::{Exit, Shell, home, session};
 use crate::error::CliError;
 
 /// How many entries are read at once. Beyond what is damaged they are read one by one.
@@ -193,10 +193,13 @@ async fn backup(shell: &Shell<'_>, store: &SqlStore, file: &Path) -> Result<Exit
 
 async fn vacuum(shell: &Shell<'_>, store: &SqlStore) -> Result<Exit, CliError> {
     let before = store.bytes().await?;
+    let expired = store.results(CacheLimits::default()).expire(session::now_ms()).await?;
     store.vacuum().await?;
     let after = store.bytes().await?;
     if shell.out.json {
-        let object = json!({ "database": store.place(), "bytes_before": before, "bytes_after": after });
+        let object = json!({
+            "database": store.place(), "bytes_before": before, "bytes_after": after, "expired_results": expired,
+        });
         shell.out.object(&object);
     } else {
         shell.out.line(&format!("{}: {before} bytes before, {after} after", store.place()));

@@ -10,7 +10,7 @@ use tracing::Instrument;
 
 use super::live::View;
 use super::signals::Signals;
-use super::{Exit, Shell, session, standing};
+use super::{Exit, Shell, redaction, session, standing};
 use crate::error::CliError;
 use crate::pipeline::{Drive, Ended};
 
@@ -80,7 +80,7 @@ pub(crate) async fn drive(
             event = events.next(), if is_open => match event {
                 Some(event) => {
                     note_opened(store, row, &event).await;
-                    show(view, &event);
+                    show(shell, view, &event);
                 }
                 None => is_open = false,
             },
@@ -88,7 +88,7 @@ pub(crate) async fn drive(
         }
     };
     while let Some(Some(event)) = futures_util::FutureExt::now_or_never(events.next()) {
-        show(view, &event);
+        show(shell, view, &event);
     }
     view.end();
     match joined {
@@ -124,8 +124,8 @@ async fn note_opened(store: &SqlStore, row: &RunRow, event: &RunEvent) {
     }
 }
 
-fn show(view: &mut View<'_>, event: &RunEvent) {
-    tracing::debug!(?event, "event");
+fn show(shell: &Shell<'_>, view: &mut View<'_>, event: &RunEvent) {
+    redaction::event(event, shell.global.log_content);
     view.event(event);
 }
 

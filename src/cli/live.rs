@@ -188,6 +188,9 @@ fn describe(out: &Output, step: &Step) -> Option<String> {
         (None, Some(question)) => {
             format!("{} {name}  {figures}  asks `{question}`", out.style().yellow().apply_to("?"))
         }
+        (None, None) if step.cached => {
+            format!("{} {name}  {figures}  cached", out.style().green().apply_to("✓"))
+        }
         (None, None) => format!("{} {name}  {figures}", out.style().green().apply_to("✓")),
     })
 }

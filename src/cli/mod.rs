@@ -3,6 +3,7 @@
 #![doc = include_str!("../../docs/guides/json.md")]
 
 mod args;
+mod cassette;
 mod chat;
 mod chat_view;
 mod check_runs;
@@ -18,6 +19,7 @@ mod logging;
 mod migrate;
 mod output;
 mod prune;
+mod redaction;
 mod run;
 mod runs;
 mod session;
@@ -125,10 +127,11 @@ async fn dispatch(shell: &Shell<'_>, command: Command) -> Result<Exit, CliError>
             RunsCommand::Show(args) => show::show(shell, &args).await,
             RunsCommand::Watch(args) => watch::watch(shell, &args).await,
             RunsCommand::Cancel(args) => runs::cancel(shell, &args).await,
-            RunsCommand::Settle(args) => run::settle(shell, args).await,
+            RunsCommand::Settle(args) => run::settle(shell, *args).await,
             RunsCommand::Deliver(args) => runs::deliver(shell, &args).await,
         },
         Command::Threads { command } => threads::threads(shell, command).await,
+        Command::Cassette { command } => cassette::cassette(shell, command).await,
         Command::Db { command } => db::db(shell, command).await,
         Command::CheckRuns(args) => check_runs::check_runs(shell, &args).await,
         Command::Graph(args) => graph::graph(shell, &args).await,

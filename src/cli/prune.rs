@@ -1,10 +1,11 @@
 //! `threads prune`: deletes what need not be kept. A thread goes only if its journal itself says that its run is over.
+//! Results of nodes whose time is over go, too.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use statewright_engine_runtime::{Age, Checkpointer, Retention, Seq, StoreError};
+use statewright_engine_runtime::{Age, CacheLimits, Checkpointer, ResultCache, Retention, Seq, StoreError};
 use statewright_engine_sql::SqlStore;
 
 use super::args::threads::PruneArgs;
@@ -37,6 +38,9 @@ pub(crate) async fn prune(shell: &Shell<'_>, args: &PruneArgs) -> Result<Exit, C
             Fate::Deleted => deleted.push(listed),
             Fate::Stays(why) => stay.push((listed, why)),
         }
+    }
+    if !args.dry_run {
+        store.results(CacheLimits::default()).expire(session::now_ms()).await?;
     }
     let kept = found.len() - deleted.len();
     if shell.out.json {

@@ -16,7 +16,7 @@ use super::args::{AnswerArgs, DriveArgs, ResumeArgs, RunArgs, ServiceArgs};
 use super::drive::{self, Stop};
 use super::live::View;
 use super::session::{self, Equipment, Meta};
-use super::{Exit, Shell, home, show, standing};
+use super::{Exit, Shell, cassette, home, redaction, show, standing};
 use crate::error::CliError;
 use crate::pipeline::{Intent, Job, OpenGraph, Standing};
 
@@ -42,8 +42,8 @@ pub(crate) async fn run(shell: &Shell<'_>, args: RunArgs) -> Result<Exit, CliErr
     let question = question(args.question, args.input.as_deref())?;
     check_output(args.drive.output.as_deref())?;
     let graph = session::graph_named(shell, args.graph.as_deref())?;
-    let model = session::model(shell, args.services.model.as_deref())?;
-    let equipped = session::equip(model, args.services.docs);
+    let model = cassette::model(shell, args.services.model.as_deref(), &args.drive.tape)?;
+    let equipped = session::equip(model, &args.services);
     let (store, equipment) = tokio::try_join!(home::store(&shell.global), equipped)?;
     let opened = graph.open(&equipment.services)?;
     let durability = Durability::from(args.durability);
@@ -56,6 +56,9 @@ pub(crate) async fn run(shell: &Shell<'_>, args: RunArgs) -> Result<Exit, CliErr
         model: Some(equipment.model.name.clone()),
         docs: equipment.docs.clone(),
         durability: Some(durability.name().to_owned()),
+        prompts: cassette::kept(args.services.prompts.as_ref()),
+        record: cassette::kept(args.drive.tape.record.as_ref()),
+        replay: cassette::kept(args.drive.tape.replay.as_ref()),
     };
     let now = session::now_ms();
     let row = RunRow {
@@ -69,12 +72,14 @@ pub(crate) async fn run(shell: &Shell<'_>, args: RunArgs) -> Result<Exit, CliErr
         updated_ms: now,
         detail: None,
     };
+    redaction::asked(&row.label, shell.global.log_content);
     // Before the first step: a run that nobody can find would be lost.
     store.record_run(row.clone()).await?;
     let intent = Intent::Start { run, question };
     let pauses = [args.drive.pause_before.clone(), args.drive.pause_after.clone()];
     let budget = args.drive.budget();
-    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses, budget };
+    let results = args.drive.results(&store);
+    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses, budget, results };
     go(shell, Prepared { store, graph: opened, equipment, row, job, began }, &args.drive).await
 }
 
@@ -116,13 +121,14 @@ async fn again(
     settle_row(&store, &row, &found).await?;
     let meta = Meta::of(&row);
     let durability = meta.durability.as_deref().and_then(|level| level.parse().ok()).unwrap_or_default();
+    let tape = cassette::again(&args.tape, services.model.as_deref(), &meta);
     let services = session::again(services, &meta);
-    let model = session::model(shell, services.model.as_deref())?;
-    let equipment = session::equip(model, services.docs).await?;
+    let model = cassette::model(shell, services.model.as_deref(), &tape)?;
+    let equipment = session::equip(model, &services).await?;
     let graph = graph.open(&equipment.services)?;
     let pauses = [args.pause_before.clone(), args.pause_after.clone()];
-    let (thread, budget) = (row.thread.clone(), args.budget());
-    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses, budget };
+    let (thread, budget, results) = (row.thread.clone(), args.budget(), args.results(&store));
+    let job = Job { thread, durability, intent, handlers: shell.app.handlers(), pauses, budget, results };
     go(shell, Prepared { store, graph, equipment, row, job, began }, args).await
 }
 

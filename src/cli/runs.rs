@@ -124,6 +124,7 @@ async fn errand(
         handlers,
         pauses: Default::default(),
         budget: Default::default(),
+        results: None,
     };
     Ok(graph.drive(Arc::new(store.clone()), job).end.await?)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use statewright_engine_sql::{FoundRun, RunFilter, RunRow, SqlStore};
-use statewright_graphs::{Docs, Services};
+use statewright_graphs::{Docs, GraphPrompts, Services};
 use statewright_nodes_context::ContextError;
 use statewright_nodes_context::tokens::Cl100k;
 use statewright_nodes_models::Offline;
@@ -13,7 +13,7 @@ use statewright_nodes_models::Offline;
 use super::Shell;
 use super::args::ServiceArgs;
 use crate::error::{CliError, nearest};
-use crate::models::{self, ChosenModel};
+use crate::models::ChosenModel;
 use crate::pipeline::{AnyGraph, OpenGraph};
 
 /// The folder that is searched when none is given.
@@ -29,6 +29,15 @@ pub(crate) struct Meta {
     pub(crate) docs: Option<PathBuf>,
     /// The durability level.
     pub(crate) durability: Option<String>,
+    /// The folder of prompts, absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prompts: Option<PathBuf>,
+    /// The cassette that is recorded, absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) record: Option<PathBuf>,
+    /// The cassette that is replayed, absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) replay: Option<PathBuf>,
 }
 
 impl Meta {
@@ -46,20 +55,20 @@ pub(crate) struct Equipment {
     pub(crate) docs: Option<PathBuf>,
 }
 
-/// The model that was asked for. Says which one it is: that is the first line of a run.
-pub(crate) fn model(shell: &Shell<'_>, wanted: Option<&str>) -> Result<ChosenModel, CliError> {
-    let model = models::choose(shell.app, wanted, Arc::new(Cl100k))?;
+/// Says which model it is: that is the first line of a run.
+pub(crate) fn say(shell: &Shell<'_>, model: &ChosenModel) {
     if !shell.out.json && !shell.out.quiet {
         shell.out.line(&format!("{} {}", shell.out.dim("model:"), model.about));
     }
-    Ok(model)
 }
 
 /// Puts everything together. Nothing here counts tokens or searches, so the vocabulary is not loaded and no document
 /// indexed: the first node has to wait for neither.
-pub(crate) async fn equip(model: ChosenModel, folder: Option<PathBuf>) -> Result<Equipment, CliError> {
-    let (folder, docs) = documents(folder).await?.unzip();
-    let services = Services { model: model.model.clone(), tokens: Arc::new(Cl100k), docs };
+pub(crate) async fn equip(model: ChosenModel, args: &ServiceArgs) -> Result<Equipment, CliError> {
+    let prompts =
+        args.prompts.as_deref().map_or_else(|| Ok(GraphPrompts::default()), GraphPrompts::with_folder)?;
+    let (folder, docs) = documents(args.docs.clone()).await?.unzip();
+    let services = Services { model: model.model.clone(), tokens: Arc::new(Cl100k), docs, prompts };
     Ok(Equipment { services, model, docs: folder })
 }
 
@@ -119,7 +128,12 @@ pub(crate) fn graph_of<'a>(shell: &Shell<'a>, row: &RunRow) -> Result<&'a dyn An
 /// A graph that is only looked at: nothing in it will be called.
 pub(crate) fn open_to_read(graph: &dyn AnyGraph) -> Result<Arc<dyn OpenGraph>, CliError> {
     let tokens = Arc::new(Cl100k);
-    let services = Services { model: Arc::new(Offline::new(tokens.clone())), tokens, docs: None };
+    let services = Services {
+        model: Arc::new(Offline::new(tokens.clone())),
+        tokens,
+        docs: None,
+        prompts: GraphPrompts::default(),
+    };
     Ok(graph.open(&services)?)
 }
 
@@ -149,6 +163,7 @@ pub(crate) fn again(args: ServiceArgs, meta: &Meta) -> ServiceArgs {
     ServiceArgs {
         model: args.model.or_else(|| meta.model.clone()),
         docs: args.docs.or_else(|| meta.docs.clone()),
+        prompts: args.prompts.or_else(|| meta.prompts.clone()),
     }
 }
 

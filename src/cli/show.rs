@@ -298,6 +298,7 @@ fn step_json(step: &StepView) -> Value {
         "at_ms": step.at_ms,
         "variants": step.variants,
         "asked": step.asked,
+        "cached": step.cached,
         "failure": step.failure,
     })
 }
@@ -307,6 +308,7 @@ pub(crate) fn step_row(step: &StepView) -> Vec<String> {
     let what = match (&step.failure, &step.asked) {
         (Some(failure), _) => format!("{}: {}", failure.code, shortened(&failure.message, 60)),
         (None, Some(question)) => format!("asks `{question}`"),
+        (None, None) if step.cached => "cached".to_owned(),
         (None, None) => String::new(),
     };
     vec![

@@ -20,9 +20,13 @@ pub(crate) struct Step {
     /// `None` while it runs.
     pub(crate) took: Option<Duration>,
     pub(crate) tokens: u64,
+    /// Versions of the prompts that it asked models with.
+    pub(crate) prompts: Vec<String>,
     pub(crate) failure: Option<Arc<Failure>>,
     /// The name of the question that it waits for.
     pub(crate) asked: Option<String>,
+    /// Whether it did not run, because an earlier result of its node was found.
+    pub(crate) cached: bool,
 }
 
 /// The graph that an event is about, and where it stands.
@@ -97,12 +101,16 @@ impl Trace {
                     began: Instant::now(),
                     took: None,
                     tokens: 0,
+                    prompts: Vec::new(),
                     failure: None,
                     asked: None,
+                    cached: false,
                 });
                 self.steps.last()
             }
-            RunEvent::NodeFinished { activation, .. } => self.close(&around.activation(*activation), |_| {}),
+            RunEvent::NodeFinished { activation, cached, .. } => {
+                self.close(&around.activation(*activation), |step| step.cached = *cached)
+            }
             RunEvent::NodeFailed { activation, failure, .. } => {
                 self.close(&around.activation(*activation), |step| step.failure = Some(failure.clone()))
             }
@@ -115,6 +123,11 @@ impl Trace {
                 let step = self.open(&around.activation(sent.activation))?;
                 step.tokens += usage.total_tokens();
                 Some(step)
+            }
+            RunEvent::Item(sent) if &*sent.kind == item::PROMPT => {
+                let version = sent.payload.as_str()?.to_owned();
+                self.open(&around.activation(sent.activation))?.prompts.push(version);
+                None
             }
             _ => None,
         }
@@ -144,8 +157,10 @@ impl Trace {
                 "attempt": step.attempt,
                 "ms": step.took.map(|took| took.as_millis()),
                 "tokens": step.tokens,
+                "prompts": step.prompts,
                 "failure": step.failure.as_deref(),
                 "asked": step.asked,
+                "cached": step.cached,
             })
         });
         steps.collect()
@@ -166,6 +181,7 @@ mod tests {
             model: Arc::new(Offline::new(Arc::new(Cl100k))),
             tokens: Arc::new(Cl100k),
             docs: None,
+            prompts: Default::default(),
         };
         let graph = statewright_graphs::classic(&services).unwrap();
         let mut trace = Trace::new(graph.plan().clone());

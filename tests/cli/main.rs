@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod bad_input;
+mod cassettes;
 mod chat;
 mod commands;
 mod control;
@@ -12,6 +13,7 @@ mod logs;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod react;
+mod redaction;
 mod storage;
 mod support;
 mod threads;

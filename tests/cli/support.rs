@@ -67,6 +67,7 @@ impl Home {
             "STATEWRIGHT_PROXY",
             "STATEWRIGHT_DATABASE",
             "STATEWRIGHT_FAIL_AT",
+            "STATEWRIGHT_LOG_CONTENT",
             "RUST_LOG",
         ] {
             command.env_remove(name);

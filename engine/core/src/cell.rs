@@ -77,6 +77,28 @@ pub enum CellError {
         /// The migration's words.
         reason: String,
     },
+    /// An update names a field that the state does not have. Only where fields are known at run time.
+    #[error("the state `{state}` has no field `{field}`{}", hint(nearest))]
+    UnknownField {
+        /// The state's name.
+        state: &'static str,
+        /// The name that was given.
+        field: String,
+        /// The field it is nearest to.
+        nearest: Option<String>,
+    },
+    /// A value that a field does not take. Only where fields are known at run time.
+    #[error("the field `{state}.{field}`, which is `{reducer}`, {reason}")]
+    WrongShape {
+        /// The state's name.
+        state: &'static str,
+        /// The field.
+        field: String,
+        /// Its reducer.
+        reducer: &'static str,
+        /// What it takes, and what this is.
+        reason: String,
+    },
     /// An update of another state reached this cell.
     #[error(
         "a node returned an update of another state than `{state}`; wire it into the graph it was written for"
@@ -95,8 +117,16 @@ impl CellError {
             CellError::Decode { .. } => "SW-X231",
             CellError::Foreign { .. } => "SW-X232",
             CellError::Migrate { .. } => "SW-X264",
+            CellError::UnknownField { .. } => "SW-X287",
+            CellError::WrongShape { .. } => "SW-X288",
         }
     }
+}
+
+fn hint(nearest: &Option<String>) -> String {
+    nearest
+        .as_ref()
+        .map_or_else(|| "; write one of its fields".to_owned(), |name| format!("; did you mean `{name}`?"))
 }
 
 /// The state of one thread behind an object-safe door.

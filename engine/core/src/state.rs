@@ -30,6 +30,11 @@ pub trait State: Clone + Default + Send + Sync + 'static {
     /// Name, version and channels.
     const SCHEMA: &'static StateSchema;
 
+    /// Name, version and channels of this value: [`State::SCHEMA`], unless they are known only at run time.
+    fn schema(&self) -> &'static StateSchema {
+        Self::SCHEMA
+    }
+
     /// What changed about the fields since earlier versions and needs no function.
     const CHANGES: &'static [FieldChange] = &[];
 

@@ -21,7 +21,7 @@ use crate::quorum::Quorum;
 use crate::undo::Undoers;
 
 /// Tells the handles of one builder from those of another.
-static NEXT_BUILDER: AtomicU64 = AtomicU64::new(1);
+pub(crate) static NEXT_BUILDER: AtomicU64 = AtomicU64::new(1);
 
 /// A typed handle of a node: over the state `S`, with the input `I`, returning the route `R`.
 #[derive(Debug)]

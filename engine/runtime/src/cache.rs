@@ -1,7 +1,7 @@
 //! Results of nodes that are kept by a key, so that the same work is not done again. Not a memory across threads: what is
 //! in it may be forgotten at any time, and a run that finds nothing does the work.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use statewright_engine_core::journal;
 use statewright_engine_core::{Data, Decision, Payload, Payloads, State, UpdateValue};
 
 use crate::builder::{NodeHandle, StateGraph};
@@ -20,8 +21,21 @@ use crate::node::{ErasedNode, NodeOutput};
 use crate::runner::{Clock, Runner};
 use crate::step::hash_of;
 
-/// How many results a [`MemoryCache`] keeps.
-const RESULTS_MAX: usize = 10_000;
+/// How much a cache keeps. When it has more, those results go first whose time is over first, and so those before all others
+/// whose time is over already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// Results; 10,000 by default.
+    pub results_max: u32,
+    /// The bytes of all of them together; 64 MiB by default. A larger result is not kept at all.
+    pub bytes_max: u64,
+}
+
+impl Default for CacheLimits {
+    fn default() -> Self {
+        Self { results_max: 10_000, bytes_max: 64 << 20 }
+    }
+}
 
 /// Where results of nodes are kept. `engine/testkit` has a suite for it.
 pub trait ResultCache: Send + Sync + 'static {
@@ -45,16 +59,24 @@ pub trait ResultCache: Send + Sync + 'static {
         result: Vec<u8>,
         expires_ms: u64,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Forgets the results whose time is over by `now_ms`, and says how many they were.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be written.
+    fn expire(&self, now_ms: u64) -> BoxFuture<'_, Result<u64, StoreError>>;
 }
 
-/// A [`ResultCache`] in memory: of at most 10,000 results, of which those go first whose time is over first.
+/// A [`ResultCache`] in memory. Clones share what they keep.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryCache(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
+    limits: CacheLimits,
+    bytes: u64,
     results: HashMap<[u8; 16], (u64, Vec<u8>)>,
-    by_time: BTreeMap<(u64, [u8; 16]), ()>,
+    by_time: BTreeSet<(u64, [u8; 16])>,
 }
 
 impl MemoryCache {
@@ -62,19 +84,44 @@ impl MemoryCache {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// An empty one that keeps so much.
+    pub fn with_limits(limits: CacheLimits) -> Self {
+        Self(Arc::new(Mutex::new(Kept { limits, ..Kept::default() })))
+    }
 }
 
 impl Kept {
     fn put(&mut self, key: [u8; 16], result: Vec<u8>, expires_ms: u64) {
-        if let Some((before_ms, _)) = self.results.insert(key, (expires_ms, result)) {
-            self.by_time.remove(&(before_ms, key));
+        self.forget(&key);
+        if result.len() as u64 > self.limits.bytes_max {
+            return;
         }
-        self.by_time.insert((expires_ms, key), ());
-        if self.results.len() > RESULTS_MAX
-            && let Some(((_, first), ())) = self.by_time.pop_first()
+        self.bytes += result.len() as u64;
+        self.by_time.insert((expires_ms, key));
+        self.results.insert(key, (expires_ms, result));
+        while self.results.len() > self.limits.results_max as usize || self.bytes > self.limits.bytes_max {
+            let Some((_, first)) = self.by_time.first().copied() else { break };
+            self.forget(&first);
+        }
+    }
+
+    fn forget(&mut self, key: &[u8; 16]) {
+        if let Some((expires_ms, result)) = self.results.remove(key) {
+            self.bytes -= result.len() as u64;
+            self.by_time.remove(&(expires_ms, *key));
+        }
+    }
+
+    fn expire(&mut self, now_ms: u64) -> u64 {
+        let mut gone = 0;
+        while let Some((expires_ms, key)) = self.by_time.first().copied()
+            && expires_ms <= now_ms
         {
-            self.results.remove(&first);
+            self.forget(&key);
+            gone += 1;
         }
+        gone
     }
 }
 
@@ -98,6 +145,10 @@ impl ResultCache for MemoryCache {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         lock(&self.0).put(*key, result, expires_ms);
         std::future::ready(Ok(())).boxed()
+    }
+
+    fn expire(&self, now_ms: u64) -> BoxFuture<'_, Result<u64, StoreError>> {
+        std::future::ready(Ok(lock(&self.0).expire(now_ms))).boxed()
     }
 }
 
@@ -163,15 +214,21 @@ impl<S: State> StateGraph<S> {
 impl<S: State> Runner<S> {
     /// Finds and keeps results here, of nodes whose graph says so by [`StateGraph::cache`].
     #[must_use]
-    pub fn cache(mut self, cache: impl ResultCache) -> Self {
-        self.results = Some(Arc::new(cache));
+    pub fn cache(self, cache: impl ResultCache) -> Self {
+        self.shared_cache(Arc::new(cache))
+    }
+
+    /// Finds and keeps results here, shared with other runners.
+    #[must_use]
+    pub fn shared_cache(mut self, cache: Arc<dyn ResultCache>) -> Self {
+        self.results = Some(cache);
         self
     }
 }
 
 impl<S: State> CachedNode<S> {
     fn hash(&self, state: &S, input: &Payload, activation: &Activation) -> Result<[u8; 16], String> {
-        let (plan, schema) = (&activation.run.plan, S::SCHEMA);
+        let (plan, schema) = (activation.plan(), state.schema());
         let node = plan.node_name(activation.node);
         let of = (&*plan.name, node, schema.name, schema.version, self.version, (self.key)(state, input)?);
         let hash = hash_of(&of)?;
@@ -228,13 +285,19 @@ async fn found<S: State>(
             return None;
         }
     };
-    let StoredResult { update, route } = rmp_serde::from_slice(&bytes).ok()?;
+    let StoredResult { update, route } = match journal::decode(&bytes) {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::warn!(code = "SW-S466", %error, "a kept result is damaged, so its node runs");
+            return None;
+        }
+    };
     let update: S::Update =
         if update.is_empty() { S::update() } else { rmp_serde::from_slice(&update).ok()? };
     let decision = match route {
         None => None,
         Some((label, payloads)) => {
-            let variants = &activation.run.plan.nodes.get(activation.node.index())?.route;
+            let variants = &activation.plan().nodes.get(activation.node.index())?.route;
             let variant = variants.iter().position(|variant| variant.label == label)?;
             Some(Box::new(Decision { variant: u16::try_from(variant).ok()?, payloads: payloads.read() }))
         }
@@ -254,12 +317,13 @@ fn stored<S: State>(
     let route = match decision {
         None => None,
         Some(decision) => {
-            let node = activation.run.plan.nodes.get(activation.node.index())?;
+            let node = activation.plan().nodes.get(activation.node.index())?;
             let label = node.route.get(usize::from(decision.variant))?.label.to_owned();
             Some((label, StoredPayloads::of(&decision.payloads)?))
         }
     };
-    rmp_serde::to_vec_named(&StoredResult { update: ByteBuf::from(update), route }).ok()
+    // Framed as the entries of a journal are: with a version and a checksum.
+    journal::encode(&StoredResult { update: ByteBuf::from(update), route }).ok()
 }
 
 impl StoredPayloads {

@@ -57,7 +57,7 @@ impl<S: State> Runner<S> {
         let old = self.state_at(old.0, old.1).await?;
         let new = self.state_at(new.0, new.1).await?;
         let pairs = values(&*old.state).into_iter().zip(values(&*new.state));
-        let channels = S::SCHEMA.channels.iter().zip(pairs);
+        let channels = new.state.schema().channels.iter().zip(pairs);
         Ok(channels
             .filter_map(|(channel, (old, new))| {
                 let change = change(channel.reducer, old, new)?;
@@ -84,13 +84,13 @@ impl<S: State> Runner<S> {
 
 /// The state as JSON: an object with a value for each field.
 pub fn state_as_json<S: State>(state: &S) -> Value {
-    let names = S::SCHEMA.channels.iter().map(|channel| channel.name.to_owned());
+    let names = state.schema().channels.iter().map(|channel| channel.name.to_owned());
     Value::Object(names.zip(values(state)).collect())
 }
 
 /// The value of each channel; one that is empty may be null.
 fn values<S: State>(state: &S) -> Vec<Value> {
-    let channels = S::SCHEMA.channels;
+    let channels = state.schema().channels;
     if let Ok(Value::Object(mut fields)) = serde_json::to_value(state.to_update()) {
         return channels.iter().map(|channel| fields.remove(channel.name).unwrap_or_default()).collect();
     }

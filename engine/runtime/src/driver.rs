@@ -379,16 +379,16 @@ impl<S: State> Driver<S> {
             }
             End::Returned(Err(error)) => {
                 let failure = error.to_failure(activation.classifiers().unwrap_or(&self.classifiers));
-                tracing::warn!(activation = %id, attempt, code = %failure.code, "{failure}");
+                tracing::warn!(activation = %id, attempt, code = %failure.code, kind = failure.kind.name(), "a node failed");
                 failed(id, attempt, failure)
             }
             End::TimedOut(failure) => {
-                tracing::warn!(activation = %id, attempt, code = %failure.code, "{failure}");
+                tracing::warn!(activation = %id, attempt, code = %failure.code, kind = failure.kind.name(), "a node failed");
                 failed(id, attempt, failure)
             }
             End::Panicked(words) => {
                 let failure = Failure::permanent("SW-X241", format!("the node panicked: {words}"));
-                tracing::error!(activation = %id, attempt, code = %failure.code, "{failure}");
+                tracing::error!(activation = %id, attempt, code = %failure.code, kind = failure.kind.name(), "a node failed");
                 failed(id, attempt, failure)
             }
             End::Halted(halts) => halted(id, attempt, halts),

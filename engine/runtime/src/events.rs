@@ -41,6 +41,8 @@ pub enum RunEvent {
         activation: ActivationId,
         /// What it wrote, as stored, if the runner was asked to show it.
         update: Option<Arc<[u8]>>,
+        /// Whether it did not run: an earlier result was found by its key.
+        cached: bool,
     },
     /// An execution of a node failed.
     NodeFailed {
@@ -163,8 +165,8 @@ impl From<Notice> for RunEvent {
             Notice::NodeStarted { activation, node, attempt } => {
                 RunEvent::NodeStarted { node, activation, attempt }
             }
-            Notice::NodeFinished { activation, node, update } => {
-                RunEvent::NodeFinished { node, activation, update }
+            Notice::NodeFinished { activation, node, update, cached } => {
+                RunEvent::NodeFinished { node, activation, update, cached }
             }
             Notice::NodeFailed { activation, node, attempt, failure, retry_at_ms } => {
                 RunEvent::NodeFailed { node, activation, attempt, failure, retry_at_ms }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use statewright_engine_core::graph::{Format, Overlay};
-use statewright_engine_core::{Plan, State};
+use statewright_engine_core::graph::{CellFn, Format, Overlay};
+use statewright_engine_core::{Plan, State, StateCell, TypedCell};
 
 use crate::error::{Classifier, RunError};
 use crate::node::ErasedNode;
@@ -17,6 +17,8 @@ pub struct Graph<S> {
     pub(crate) nodes: Arc<[Arc<dyn ErasedNode<S>>]>,
     pub(crate) classifiers: Arc<[Classifier]>,
     pub(crate) undoers: Arc<Undoers>,
+    /// Makes the empty state of a thread.
+    pub(crate) cell: CellFn,
 }
 
 impl<S> Clone for Graph<S> {
@@ -26,6 +28,7 @@ impl<S> Clone for Graph<S> {
             nodes: self.nodes.clone(),
             classifiers: self.classifiers.clone(),
             undoers: self.undoers.clone(),
+            cell: self.cell.clone(),
         }
     }
 }
@@ -43,8 +46,20 @@ impl<S: State> Graph<S> {
         classifiers: Vec<Classifier>,
         undoers: Undoers,
     ) -> Self {
+        let cell = Arc::new(|| Box::new(TypedCell::<S>::new()) as Box<dyn StateCell>);
+        Self::with_cell(plan, nodes, classifiers, undoers, cell)
+    }
+
+    /// With a cell that holds an `S` of another schema than that of the type.
+    pub(crate) fn with_cell(
+        plan: Plan,
+        nodes: Vec<Arc<dyn ErasedNode<S>>>,
+        classifiers: Vec<Classifier>,
+        undoers: Undoers,
+        cell: CellFn,
+    ) -> Self {
         let (nodes, classifiers) = (nodes.into(), classifiers.into());
-        Self { plan: Arc::new(plan), nodes, classifiers, undoers: Arc::new(undoers) }
+        Self { plan: Arc::new(plan), nodes, classifiers, undoers: Arc::new(undoers), cell }
     }
 
     /// The compiled shape: names, edges, fingerprint.

@@ -6,7 +6,7 @@ use statewright_engine_core::journal::{
 };
 use statewright_engine_core::{
     Entry, EntryKind, Event, Execution, NodeIx, Plan, RecoverError, Recovery, RunId, Seq, State, ThreadId,
-    TypedCell, UpdateValue,
+    UpdateValue,
 };
 
 use crate::error::RunError;
@@ -117,7 +117,7 @@ impl<S: State> Runner<S> {
             return Err(RunError::NoCheckpoint { thread: thread.clone(), seq, last });
         }
         let base = entries.iter().rev().find(|entry| entry.kind == EntryKind::Snapshot);
-        let cell = Box::new(TypedCell::<S>::new());
+        let cell = (self.graph().cell)();
         let options = self.options(statewright_engine_core::Observe::Nothing);
         let recovery = Recovery::new(self.graph().plan.clone(), cell, options, base)?;
         let tail = entries.partition_point(|entry| entry.seq < recovery.tail_from());

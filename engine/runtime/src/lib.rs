@@ -19,6 +19,7 @@ mod control;
 mod crew;
 mod diff;
 mod driver;
+mod dynamic;
 mod effect;
 mod error;
 mod events;
@@ -49,12 +50,17 @@ mod undo;
 
 pub use budget::Grant;
 pub use builder::{NodeHandle, OptionalSource, PlainSource, PlainTarget, Source, Sources, StateGraph};
-pub use cache::{MemoryCache, ResultCache};
+pub use cache::{CacheLimits, MemoryCache, ResultCache};
 pub use check::{Compatibility, ThreadCheck};
 pub use checkpointer::{Ack, Checkpointer, Durability, Journal, StoreError};
 pub use context::Ctx;
 pub use control::RunControl;
 pub use diff::{Change, ChannelDiff, state_as_json};
+pub use dynamic::{
+    BranchDocument, CaseDocument, DocumentProblem, DocumentProblems, DynCommand, DynNode, DynState,
+    DynUpdate, EdgeDocument, FieldDocument, FieldShape, GraphDocument, JoinDocument, MapDocument,
+    NodeDocument, NodeRegistry, OneOrMany, RouteDocument, SourceDocument, StateDocument,
+};
 pub use effect::{Effect, EffectError, Settlement, UnknownEffect, VerifiedEffect};
 pub use error::{Classified, Classifier, NodeError, RunError};
 pub use events::{EVENT_BUFFER, Events, Item, RunEvent};

@@ -182,7 +182,8 @@ impl Postman {
             tracing::warn!(
                 item = post.id,
                 kind = post.kind,
-                "an item of the outbox was not delivered: {error} [{code}]"
+                %code,
+                "an item of the outbox was not delivered"
             );
         }
         let event = Event::Delivered { id: post.id.clone(), delivered: ended.is_ok() };

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use statewright_engine_core::{
     Data, Event, Execution, Failure, Interrupt, Journaling, LimitChange, Limits, Observe, Options, Outcome,
-    Recovery, RunId, Seq, Spending, State, Status, ThreadId, TypedCell, UpdateValue,
+    Recovery, RunId, Seq, Spending, State, Status, ThreadId, UpdateValue,
 };
 
 use tracing::Instrument;
@@ -218,7 +218,7 @@ impl<S: State> Runner<S> {
         let store = self.checkpointer.as_ref().ok_or(RunError::NoCheckpointer)?;
         let store = store.as_ref();
         let snapshot = reading::latest_snapshot(store, thread).await?;
-        let cell = Box::new(TypedCell::<S>::new());
+        let cell = (self.graph.cell)();
         let recovery = Recovery::new(self.graph.plan.clone(), cell, options, snapshot.as_ref())?;
         let needs = recovery.needs();
         let referenced = match needs.as_slice() {
@@ -297,7 +297,7 @@ impl<S: State> Run<S> {
                 if !matches!(intent, Intent::Start(_)) {
                     return Err(RunError::NoCheckpointer);
                 }
-                Execution::new(runner.graph.plan.clone(), Box::new(TypedCell::<S>::new()), options)
+                Execution::new(runner.graph.plan.clone(), (runner.graph.cell)(), options)
             }
             Some(store) => {
                 // The thread is taken before it is read, so that nobody else writes in between.

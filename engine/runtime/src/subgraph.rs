@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use statewright_engine_core::graph::Child;
 use statewright_engine_core::{
-    ActivationId, Data, Event, NodeIx, Payload, Plan, Snapshot, State, StateCell, TypedCell, UpdateValue,
+    ActivationId, Data, Event, NodeIx, Payload, Plan, Snapshot, State, UpdateValue,
 };
 
 use crate::builder::{NodeHandle, StateGraph};
@@ -69,7 +69,7 @@ impl<S: State> StateGraph<S> {
         let handle = self.add(name.into(), &[], Arc::new(GraphNode(Arc::new(graph.clone()))));
         let child = Child {
             plan: graph.plan().clone(),
-            cell: Arc::new(|| Box::new(TypedCell::<C>::new()) as Box<dyn StateCell>),
+            cell: graph.cell.clone(),
             enter: Arc::new(move |state: &(dyn Any + Send + Sync), input: &Payload| {
                 // The cell was made for the outer graph, so the state is an `S`.
                 let state = state.downcast_ref::<S>().ok_or("the state is another graph's")?;

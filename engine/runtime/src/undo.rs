@@ -159,7 +159,7 @@ impl Compensator {
         let Some((id, attempt, _)) = self.under_way.take() else { return Poll::Pending };
         let failure = ended.err().map(|error| {
             let failure = error.to_failure(&self.classifiers);
-            tracing::warn!(undo = id, attempt, code = %failure.code, "{failure}");
+            tracing::warn!(undo = id, attempt, code = %failure.code, "an undo handler failed");
             (failure, error.is_without_effect())
         });
         Poll::Ready(Event::UndoEnded(Box::new(UndoEnd { id, attempt, failure, draw: crate::ids::draw() })))

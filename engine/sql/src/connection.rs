@@ -22,6 +22,7 @@ pub(crate) type Statement = Cow<'static, str>;
 pub(crate) enum Value {
     Int(i64),
     Text(String),
+    Bytes(Vec<u8>),
     MaybeText(Option<String>),
 }
 
@@ -58,6 +59,7 @@ macro_rules! bound {
             query = match value {
                 Value::Int(number) => query.bind(number),
                 Value::Text(text) => query.bind(text),
+                Value::Bytes(bytes) => query.bind(bytes),
                 Value::MaybeText(text) => query.bind(text),
             };
         }

@@ -1,4 +1,4 @@
-//! The store: a durable journal for many threads, and a table of runs, in one SQLite file or on a PostgreSQL server.
+//! The store: a durable journal for many threads, a table of runs, and results that are kept by a key, in one SQLite file or on a PostgreSQL server.
 //!
 //! One task owns the only connection that writes and commits what it finds in its queue together; readers have
 //! connections of their own. The crate knows entries as bytes: what they mean is the engine's business. It starts no
@@ -17,6 +17,7 @@ mod named;
 mod postgres;
 mod readers;
 mod removal;
+mod results;
 mod runs;
 mod schema;
 mod sqlite;
@@ -26,6 +27,7 @@ mod writer;
 
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
+pub use results::SqlResults;
 pub use runs::{FoundRun, RunFilter, RunRow};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use store::{Migration, SqlStore, WriterStats};

@@ -13,7 +13,8 @@ pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 ///
 /// An entry's key packs the thread's row and the position into one integer: a table keyed by its row id holds the
 /// bytes in the leaves of a single tree, so one append dirties one page and needs no second index.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE threads (
         id INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 2147483647),
         thread TEXT NOT NULL UNIQUE,
@@ -45,7 +46,17 @@ const MIGRATIONS: &[&str] = &["
         run TEXT PRIMARY KEY,
         request TEXT NOT NULL
     ) WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE results (
+        key BLOB NOT NULL UNIQUE,
+        expires_ms INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        result BLOB NOT NULL
+    );
+    CREATE INDEX results_by_time ON results (expires_ms, key, size);
+",
+];
 
 /// The last position that a thread can have.
 pub(crate) const LAST_SEQ: Seq = 0xffff_ffff;

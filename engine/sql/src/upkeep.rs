@@ -99,7 +99,7 @@ impl SqlStore {
     pub async fn vacuum(&self) -> Result<(), StoreError> {
         let statements: &[&str] = match self.path() {
             Some(_) => &[FORGET_ROWS, "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"],
-            None => &["VACUUM (ANALYZE) threads, entries, runs, control"],
+            None => &["VACUUM (ANALYZE) threads, entries, runs, control, results"],
         };
         for sql in statements {
             let done = self.queue().work(true, move |connection| connection.change(*sql, Vec::new()).boxed());

@@ -11,6 +11,12 @@ async fn the_memory_cache_is_a_result_cache() {
 }
 
 #[tokio::test]
+async fn the_memory_cache_keeps_to_its_limits() {
+    conformance::result_cache_is_bounded(async |limits| Arc::new(MemoryCache::with_limits(limits)) as _)
+        .await;
+}
+
+#[tokio::test]
 async fn the_memory_journal_is_a_checkpointer() {
     conformance::checkpointer(|| Arc::new(MemoryCheckpointer::new())).await;
 }

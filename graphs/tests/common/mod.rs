@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use statewright_engine_runtime::{Graph, Item, Outcome, RunEvent, RunReport};
-use statewright_graphs::{Pipeline, Report, Services};
+use statewright_graphs::{GraphPrompts, Pipeline, Report, Services};
 use statewright_nodes_context::DocsIndex;
 use statewright_nodes_models::{Offline, Scripted};
 use statewright_nodes_ports::{ChatModel, TokenCounter};
@@ -29,7 +29,7 @@ pub(crate) fn docs_folder() -> PathBuf {
 }
 
 pub(crate) fn services(model: Arc<dyn ChatModel>) -> Services {
-    Services { model, tokens: Arc::new(Words), docs: None }
+    Services { model, tokens: Arc::new(Words), docs: None, prompts: GraphPrompts::default() }
 }
 
 pub(crate) fn offline() -> Services {

@@ -6,8 +6,9 @@
 //! - [`docs_search`] puts these together and returns passages with citations that resolve to bytes.
 //! - [`DocsSearch`] offers the search to models as a tool.
 //! - [`pack`] chooses the passages that fit into a token budget.
+//! - [`prompt`] reads prompts from files, fills their placeholders and puts system prompts together.
 //!
-//! Not here: models, prompts, graphs, embeddings and anything that is stored.
+//! Not here: models, the prompts themselves, graphs, embeddings and anything that is stored.
 
 pub mod analyse;
 pub mod bm25;
@@ -17,6 +18,7 @@ pub mod corpus;
 pub mod docs_search;
 mod error;
 pub mod pack;
+pub mod prompt;
 mod sentences;
 pub mod tokens;
 pub mod tool;

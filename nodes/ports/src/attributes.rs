@@ -23,6 +23,8 @@ pub const USAGE_INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
 pub const USAGE_CACHED_INPUT_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
 /// Tokens of the answer.
 pub const USAGE_OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
+/// The version of the prompt that was asked with, outside the conventions, which have no name for it.
+pub const PROMPT_VERSION: &str = "statewright.prompt.version";
 /// The name of the tool that is run.
 pub const TOOL_NAME: &str = "gen_ai.tool.name";
 /// The id of the tool call that is run.

@@ -66,6 +66,9 @@ pub struct ChatRequest {
     pub max_output_tokens: Option<u32>,
     /// What the call is for, see [`purpose`](crate::purpose). A hint that never leaves the process.
     pub purpose: Option<Cow<'static, str>>,
+    /// The version of the prompt that the messages were made from, for traces and recordings. Never leaves the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_version: Option<String>,
     /// A key that is the same whenever the same piece of work is tried again, over retries and crashes. Adapters
     /// send it as `Idempotency-Key`, so that a server can tell repeated work from new work.
     pub idempotency_key: Option<String>,

@@ -171,6 +171,24 @@ pub enum ModelError {
         /// What is wrong with it.
         detail: String,
     },
+    /// A cassette that is replayed has no recording of this request.
+    #[error("the cassette `{cassette}` {problem}; record it with --record, or undo what changed the request{}", beside(.diff))]
+    NeedsRecording {
+        /// The cassette, as it was named.
+        cassette: String,
+        /// What is missing.
+        problem: String,
+        /// How the request differs from the nearest recording, in lines; empty if there is none.
+        diff: String,
+    },
+    /// A cassette cannot be used.
+    #[error("{message}")]
+    Cassette {
+        /// The stable code.
+        code: &'static str,
+        /// What is wrong and what to do.
+        message: String,
+    },
     /// The provider reported an error inside an answer that had begun well.
     #[error("the model endpoint broke off its answer with an error: {message}; {}", match .class {
         ErrorClass::Transient => "try again later",
@@ -205,6 +223,8 @@ impl ModelError {
             Self::NotAllowed { .. } => "SW-P514",
             Self::WrongForm { .. } => "SW-P515",
             Self::UntrustedCertificate { .. } => "SW-P516",
+            Self::NeedsRecording { .. } => "SW-P540",
+            Self::Cassette { code, .. } => code,
         }
     }
 
@@ -224,6 +244,8 @@ impl ModelError {
             | Self::Unauthorised { .. }
             | Self::Protocol { .. }
             | Self::ScriptExhausted { .. }
+            | Self::NeedsRecording { .. }
+            | Self::Cassette { .. }
             | Self::Configuration { .. }
             | Self::Unsupported { .. }
             | Self::NotAllowed { .. }
@@ -266,6 +288,10 @@ fn is_transient_status(status: u16) -> bool {
 
 fn wait(retry_after: Option<Duration>) -> String {
     retry_after.map_or_else(String::new, |after| format!(" and asks to wait {} s", after.as_secs_f64()))
+}
+
+fn beside(diff: &str) -> String {
+    if diff.is_empty() { String::new() } else { format!(". The nearest recording is unlike it:\n{diff}") }
 }
 
 fn advice(status: u16) -> &'static str {

@@ -42,6 +42,14 @@ impl Tool for Bounded {
         self.tool.side_effect()
     }
 
+    fn is_idempotent(&self) -> bool {
+        self.tool.is_idempotent()
+    }
+
+    fn has_own_steps(&self) -> bool {
+        self.tool.has_own_steps()
+    }
+
     fn call<'a>(&'a self, input: ToolInput<'a>) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
         Box::pin(async move {
             match self.tool.call(input).await {

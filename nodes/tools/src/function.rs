@@ -28,6 +28,7 @@ pub struct NoArguments {}
 pub struct Function {
     spec: ToolSpec,
     side_effect: SideEffect,
+    is_idempotent: bool,
     call: Box<Call>,
 }
 
@@ -88,10 +89,18 @@ where
         description: description.to_owned(),
         parameters: parameters::<A>(),
     };
-    Function { spec, side_effect, call: Box::new(call) }
+    Function { spec, side_effect, is_idempotent: false, call: Box::new(call) }
 }
 
 impl Function {
+    /// The same tool, of which is known that a call made twice does no more than one: it only looks, or the other side
+    /// knows the [`key`](ToolCx::key). A call that was not seen to end is then made again.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.is_idempotent = true;
+        self
+    }
+
     /// The tool as a toolbox takes it.
     #[must_use]
     pub fn shared(self) -> Arc<dyn Tool> {
@@ -106,6 +115,10 @@ impl Tool for Function {
 
     fn side_effect(&self) -> SideEffect {
         self.side_effect
+    }
+
+    fn is_idempotent(&self) -> bool {
+        self.is_idempotent
     }
 
     fn call<'a>(&'a self, input: ToolInput<'a>) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {

@@ -1,7 +1,5 @@
 //! Answers of a given form: checked, repaired once, and never taken when they do not fit.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;

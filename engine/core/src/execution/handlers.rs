@@ -196,11 +196,11 @@ impl Execution {
         let complete = self.unsettled == 0 && self.slots.iter().all(Slot::is_finished);
         let committed = complete.then(|| self.try_commit(now_ms));
         let written = self.write_finished(now_ms, activation.index, attempt, &stored, committed);
-        self.cached = None;
+        let cached = self.cached.take() == Some((activation.index, attempt));
         if self.options.observe != Observe::Nothing {
             let update = (self.options.observe == Observe::Updates).then(|| Arc::from(stored.as_slice()));
             let node = self.slots[index].node;
-            self.emit(|_| Notice::NodeFinished { activation, node, update });
+            self.emit(|_| Notice::NodeFinished { activation, node, update, cached });
         }
         self.writer.scratch = stored;
         if written? { self.committed(now_ms) } else { self.settle(now_ms) }

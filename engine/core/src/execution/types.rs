@@ -298,6 +298,8 @@ pub enum Notice {
         node: NodeIx,
         /// What it wrote, as stored; absent unless the options ask for it.
         update: Option<Arc<[u8]>>,
+        /// Whether it did not run: an earlier result was found by its key.
+        cached: bool,
     },
     /// An attempt failed.
     NodeFailed {

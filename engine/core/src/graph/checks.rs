@@ -312,7 +312,7 @@ fn cycle(graph: &DiGraph<(), ()>, members: &HashSet<NodeIndex>) -> Vec<NodeIndex
 }
 
 /// The candidate with the smallest edit distance, if it is near enough to be a slip.
-fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
     candidates
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= 2)

@@ -17,6 +17,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+pub use checks::nearest;
 pub use child::{CellFn, Child, EnterFn, LeaveFn, MAX_DEPTH};
 pub use gate::{FIRST_BLAMED, GateRule, JudgeFn, Judgement, PASS, STOP, StopFn};
 pub use plan::{Plan, PlanBranch, PlanEdge, PlanJoin, PlanNode, PlanVariant, Via};

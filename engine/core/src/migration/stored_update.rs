@@ -30,7 +30,9 @@ pub struct StoredUpdate {
 }
 
 impl StoredUpdate {
-    /// The fields that it writes, in the order in which they are stored.
+    /// The fields that it writes, in the order in which they are stored. Under `notes:overwrite` stands what replaces all
+    /// that the growing field `notes` holds; it is taken and put by that name, and goes along when the field is renamed or
+    /// removed.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_str())
     }
@@ -65,16 +67,26 @@ impl StoredUpdate {
         Ok(())
     }
 
-    /// Forgets what it writes to a field. Says whether it wrote it.
+    /// Forgets what it writes to a field, added or overwritten. Says whether it wrote it.
     pub fn remove(&mut self, name: &str) -> bool {
-        let place = self.place(name);
-        place.map(|place| self.fields.remove(place)).is_some()
+        let removed = self.remove_exactly(name);
+        self.remove_exactly(&overwrite(name)) || removed
     }
 
     /// Lets a field be written under another name. One that is written under that name already wins.
     pub fn rename(&mut self, from: &str, to: &str) {
+        self.rename_exactly(from, to);
+        self.rename_exactly(&overwrite(from), &overwrite(to));
+    }
+
+    fn remove_exactly(&mut self, name: &str) -> bool {
+        let place = self.place(name);
+        place.map(|place| self.fields.remove(place)).is_some()
+    }
+
+    fn rename_exactly(&mut self, from: &str, to: &str) {
         if self.place(to).is_some() {
-            self.remove(from);
+            self.remove_exactly(from);
         } else if let Some(place) = self.place(from) {
             to.clone_into(&mut self.fields[place].0);
         }
@@ -116,6 +128,11 @@ impl StoredUpdate {
         }
         bytes
     }
+}
+
+/// The name under which an update replaces all that a growing field holds.
+fn overwrite(name: &str) -> String {
+    format!("{name}:overwrite")
 }
 
 fn string_header(len: usize) -> Vec<u8> {
@@ -215,6 +232,19 @@ mod tests {
         assert!(error.starts_with("the field `age` is not a `u32`: "), "{error}");
         assert_eq!(update.take::<String>("age").unwrap().as_deref(), Some("seven"));
         assert_eq!(update.write(), b"", "what writes nothing is stored as nothing");
+    }
+
+    #[test]
+    fn what_overwrites_a_field_goes_along_with_it() {
+        let mut update = StoredUpdate::default();
+        for name in ["notes", "notes:overwrite", "tags:overwrite", "title"] {
+            update.put(name, name).unwrap();
+        }
+        update.rename("notes", "remarks");
+        assert!(update.remove("tags") && !update.remove("tags"));
+        update.rename("title", "heading");
+        assert_eq!(update.names().collect::<Vec<_>>(), ["remarks", "remarks:overwrite", "heading"]);
+        assert_eq!(update.take::<String>("remarks:overwrite").unwrap().as_deref(), Some("notes:overwrite"));
     }
 
     #[test]

@@ -125,6 +125,10 @@ impl ResultCache for Broken {
     ) -> futures_util::future::BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(std::future::ready(Err(StoreError::Busy { thread: "t".into() })))
     }
+
+    fn expire(&self, _: u64) -> futures_util::future::BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
 }
 
 #[tokio::test]
@@ -142,4 +146,49 @@ async fn a_broken_cache_costs_work_and_nothing_else() {
         assert_eq!(state.total, 3);
     }
     assert_eq!(witness.take().len(), 2);
+}
+
+#[tokio::test]
+async fn nodes_of_an_inner_graph_have_results_of_their_own() {
+    let mut inner = builder();
+    let nodes: Vec<_> = (1..=4u64)
+        .map(|number| {
+            inner.func(
+                format!("add{number}"),
+                move |_: Ctx<Log>| async move { Ok(Log::update().total(number)) },
+            )
+        })
+        .collect();
+    chain(&mut inner, &nodes);
+    for node in nodes {
+        inner.cache(node, 1, Duration::from_secs(60), |log: &Log, (): &()| log.text.clone());
+    }
+    let inner = inner.build().unwrap();
+    let mut outer = builder();
+    let enter = |log: &Log, (): ()| text(&log.text);
+    let work = outer.subgraph("work", &inner, enter, |log: &Log| Log::update().total(log.total));
+    chain(&mut outer, &[work]);
+    let runner = outer.build().unwrap().runner().cache(MemoryCache::new());
+    for thread in ["first", "again"] {
+        let state = runner.start(thread, text("abc")).await.unwrap().finished().unwrap();
+        assert_eq!(state.total, 1 + 2 + 3 + 4, "each node has the result of its own: {thread}");
+    }
+}
+
+#[tokio::test]
+async fn watchers_are_told_what_was_found() {
+    let (witness, cache) = (Witness::default(), MemoryCache::new());
+    let runner = counting(&witness, 1).runner().cache(cache);
+    for expected in [[false, false], [true, false]] {
+        let mut run = runner.start("t", text("abc"));
+        let mut events = run.events();
+        run.await.unwrap().finished().unwrap();
+        let mut told = Vec::new();
+        while let Some(event) = events.next().await {
+            if let RunEvent::NodeFinished { cached, .. } = event {
+                told.push(cached);
+            }
+        }
+        assert_eq!(told, expected);
+    }
 }

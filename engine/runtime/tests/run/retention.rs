@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use crate::support::*;
+use statewright_engine_core::journal::CUT_FORMAT;
 use statewright_engine_runtime::*;
 
 const DAY_MS: u64 = 86_400_000;
@@ -118,4 +119,24 @@ async fn a_store_that_cannot_delete_says_so() {
     ] {
         assert_eq!(error.code(), "SW-S461", "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_thread_whose_last_entry_leaves_a_value_out_is_as_old_as_it_is() {
+    let mut g = builder();
+    // What it writes stands in the input already, so its entry only says where.
+    let only = g.func("only", async |ctx: Ctx<Log>| Ok(ran(&ctx).last(ctx.state.text.clone())));
+    chain(&mut g, &[only]);
+    let (store, day) = (MemoryCheckpointer::new(), Arc::new(AtomicU64::new(5)));
+    let clock = day.clone();
+    let runner = g.build().unwrap().runner().checkpointer(store.clone());
+    let runner = runner.clock(Arc::new(move || clock.load(SeqCst) * DAY_MS));
+    expect_finished(&runner.start("t", Log::update().text("north ".repeat(3_000))).await.unwrap());
+    assert_eq!(entries(&store).last().unwrap().bytes[0], CUT_FORMAT, "it leaves a value out");
+    let by_age = Retention::new().keep_for(Duration::from_millis(8 * DAY_MS));
+    day.store(12, SeqCst);
+    assert_eq!(runner.prune(&by_age).await.unwrap().deleted, []);
+    assert_eq!(names(&store).await, ["t"], "seven days are not eight");
+    day.store(13, SeqCst);
+    assert_eq!(runner.prune(&by_age).await.unwrap().deleted, ["t".into()]);
 }

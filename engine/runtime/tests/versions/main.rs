@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod graphs;
+mod overwritten;
 mod property;
 mod states;
 mod subgraphs;

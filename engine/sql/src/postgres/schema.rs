@@ -19,7 +19,8 @@ pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 ///
 /// Names are compared by bytes, whatever the database's language is. The key of an entry is packed as in SQLite: one
 /// index of eight bytes, and the same queries.
-const MIGRATIONS: &[&str] = &[r#"
+const MIGRATIONS: &[&str] = &[
+    r#"
     CREATE TABLE threads (
         id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY CHECK (id BETWEEN 1 AND 2147483647),
         thread TEXT COLLATE "C" NOT NULL UNIQUE,
@@ -51,7 +52,17 @@ const MIGRATIONS: &[&str] = &[r#"
         run TEXT COLLATE "C" PRIMARY KEY,
         request TEXT NOT NULL
     );
-"#];
+"#,
+    "
+    CREATE TABLE results (
+        key BYTEA PRIMARY KEY,
+        expires_ms BIGINT NOT NULL,
+        size BIGINT NOT NULL,
+        result BYTEA NOT NULL
+    );
+    CREATE INDEX results_by_time ON results (expires_ms);
+",
+];
 
 /// Makes the tables, or brings them to this build's version. Gives the version that they had, 0 if there were none.
 pub(crate) async fn prepare(connection: &mut PgConnection, server: &Server) -> Result<i64, StoreError> {

@@ -48,6 +48,9 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Takes back what later versions brought.
+    pub(crate) const FIRST_VERSION: &str = "DROP TABLE results; UPDATE format SET version = 1";
+
     pub(crate) fn new() -> Option<Self> {
         Some(Self { url: place()? })
     }

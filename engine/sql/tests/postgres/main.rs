@@ -6,5 +6,7 @@ mod conformance;
 mod crashes;
 mod journal;
 mod opening;
+#[path = "../both/results.rs"]
+mod results;
 #[path = "../both/runs.rs"]
 mod runs;

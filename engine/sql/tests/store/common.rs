@@ -82,6 +82,9 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Takes back what later versions brought.
+    pub(crate) const FIRST_VERSION: &str = "DROP TABLE results; PRAGMA user_version = 1";
+
     pub(crate) fn new() -> Option<Self> {
         let (folder, path) = place();
         Some(Self { _folder: folder, path })

@@ -9,6 +9,8 @@ mod full;
 mod journal;
 mod mounts;
 mod processes;
+#[path = "../both/results.rs"]
+mod results;
 #[path = "../both/runs.rs"]
 mod runs;
 #[cfg(target_os = "linux")]

@@ -27,7 +27,7 @@ mod contention;
 mod deletion;
 mod resume;
 
-pub use cache::result_cache;
+pub use cache::{result_cache, result_cache_is_bounded};
 pub use checkpointer::checkpointer;
 pub use contention::{
     a_superseded_driver_is_refused_for_ever, many_runs_at_once_lose_no_update, of_many_drivers_one_wins,

@@ -95,6 +95,7 @@ impl<'a> Drive<'a> {
             tools,
             temperature: self.agent.temperature,
             max_output_tokens: Some(self.agent.output_tokens),
+            prompt_version: self.agent.prompt_version.clone(),
             ..ChatRequest::new(self.view.messages().iter().cloned())
         };
         match self.model_verdict(number, &request).await? {

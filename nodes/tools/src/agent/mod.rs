@@ -64,6 +64,7 @@ pub struct AgentLoop {
     tokens: Arc<dyn TokenCounter>,
     toolbox: Toolbox,
     system: Option<String>,
+    prompt_version: Option<String>,
     limits: Limits,
     hooks: Vec<Arc<dyn Hooks>>,
     approvals: Approvals,
@@ -120,6 +121,7 @@ impl AgentLoop {
             tokens,
             toolbox: Toolbox::default(),
             system: None,
+            prompt_version: None,
             limits: Limits::default(),
             hooks: Vec::new(),
             approvals: Approvals::default(),
@@ -144,6 +146,13 @@ impl AgentLoop {
     #[must_use]
     pub fn system(mut self, system: impl Into<String>) -> Self {
         self.system = Some(system.into());
+        self
+    }
+
+    /// The version of the text that it is told, for spans and recordings.
+    #[must_use]
+    pub fn prompt_version(mut self, version: impl Into<String>) -> Self {
+        self.prompt_version = Some(version.into());
         self
     }
 

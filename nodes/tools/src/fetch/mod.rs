@@ -93,6 +93,7 @@ pub fn tool(options: FetchOptions) -> Function {
         let fetcher = Arc::clone(&fetcher);
         async move { fetcher.page(&arguments.url).await }
     })
+    .idempotent()
 }
 
 /// A URL in its normal form, if [`tool`] would fetch it without an exception for its host. The addresses of a name are

@@ -196,6 +196,7 @@ pub fn tool(provider: Arc<dyn SearchProvider>) -> Function {
             }
         }
     })
+    .idempotent()
 }
 
 fn render(results: &[SearchResult], count: usize) -> String {

@@ -53,7 +53,8 @@ impl Host {
 
     /// Runs a loop that comes to an end.
     pub(crate) fn end(&self, agent: &AgentLoop, question: &str) -> AgentOutput {
-        self.run(agent, question).expect("the loop ends").unwrap()
+        let Some(ended) = self.run(agent, question) else { panic!("the loop rests") };
+        ended.unwrap()
     }
 
     fn dies(&self, at: impl Fn(usize) -> Death) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::json;
-use statewright_nodes_ports::{SideEffect, Tool, ToolError, ToolInput};
+use statewright_nodes_ports::{BoxFuture, SideEffect, Tool, ToolError, ToolInput, ToolOutput, ToolSpec};
 use statewright_nodes_tools::{
     Alone, Bounded, NoArguments, OUTPUT_BYTES_MAX, ToolCx, Toolbox, bounded, bounded_bytes, function,
 };
@@ -76,6 +76,41 @@ fn a_cut_goes_between_lines_where_one_ends_nearby() {
     assert_eq!(note, "[cut: 839 of 7000 bytes are shown; ask for less, or for a part]");
     assert_eq!(bounded("short".to_owned(), 5), "short");
     assert!(bounded("ü".repeat(100), 21).len() <= 21);
+}
+
+#[test]
+fn a_bounded_tool_is_otherwise_the_same() {
+    struct Stepping(Arc<dyn Tool>);
+
+    impl Tool for Stepping {
+        fn spec(&self) -> &ToolSpec {
+            self.0.spec()
+        }
+
+        fn side_effect(&self) -> SideEffect {
+            SideEffect::Irreversible
+        }
+
+        fn has_own_steps(&self) -> bool {
+            true
+        }
+
+        fn call<'a>(&'a self, input: ToolInput<'a>) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
+            self.0.call(input)
+        }
+    }
+
+    let plain = || function("t", "about", SideEffect::External, |_: NoArguments, _: ToolCx| async { "x" });
+    for tool in [plain().shared(), plain().idempotent().shared(), Arc::new(Stepping(plain().shared()))] {
+        let same = Bounded::new(Arc::clone(&tool), 100);
+        assert_eq!(same.spec(), tool.spec());
+        assert_eq!(
+            (same.side_effect(), same.is_idempotent(), same.has_own_steps()),
+            (tool.side_effect(), tool.is_idempotent(), tool.has_own_steps())
+        );
+        assert_eq!(call_tool(&same, &json!({})).unwrap().content, "x");
+    }
+    assert!(plain().idempotent().is_idempotent() && !plain().is_idempotent());
 }
 
 #[test]

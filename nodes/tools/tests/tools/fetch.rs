@@ -30,7 +30,7 @@ async fn a_page_comes_back_as_title_and_readable_text() {
         <ul><li>iron</li><li>rivets</li></ul><p>See <a href=\"/more\">more</a>.</p></body></html>";
     let server = Server::start([("/page", Reply::html(page))]).await;
     let tool = fetch::tool(local());
-    assert_eq!(tool.side_effect(), SideEffect::External);
+    assert_eq!((tool.side_effect(), tool.is_idempotent()), (SideEffect::External, true));
     let text = call_async(&tool, &json!({"url": server.url("/page")})).await.unwrap().content;
     assert!(text.starts_with(&format!("URL: {}\nTitle: The Tower & I\n", server.url("/page"))), "{text}");
     for words in ["# Tower", "1889", "* iron", "* rivets", "/more"] {

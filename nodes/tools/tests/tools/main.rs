@@ -4,6 +4,7 @@
 mod bounded;
 mod common;
 mod fetch;
+mod pages;
 mod samples;
 mod schema;
 mod search;
