@@ -75,6 +75,9 @@ impl Guard {
         }
         let host = url.host_str().ok_or_else(|| refused("it names no host"))?;
         let name = host_name(host);
+        if name.is_empty() {
+            return Err(refused("it names no host"));
+        }
         if !self.only_hosts.is_empty() && !self.only_hosts.contains(&name) {
             let message = format!(
                 "`{name}` may not be fetched; the only hosts that may are: {}",
