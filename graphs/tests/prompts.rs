@@ -86,6 +86,7 @@ fn the_wording_of_the_built_in_prompts_is_what_it_was() {
     let expected = [
         ("classic-extract", "d7f47764d98b"),
         ("classic-write", "02ff5d511a6d"),
+        ("react", "e2045816426e"),
         ("research-extract", "e503e7aa0812"),
         ("research-write", "f479ef4a0d68"),
     ];

@@ -11,6 +11,7 @@
 pub mod conformance;
 mod declared;
 mod elsewhere;
+mod ends;
 mod leads;
 mod postgres;
 mod reference;
@@ -22,8 +23,9 @@ mod state;
 mod tree;
 pub mod trial;
 
+pub use ends::End;
 pub use postgres::PostgresServer;
-pub use reference::{End, Reference};
+pub use reference::Reference;
 pub use rng::{Rng, digest, mix};
 pub use scenario::{Scenario, SimPolicy};
 pub use script::{Carried, Cost, Script, ScriptedStep, Visit};

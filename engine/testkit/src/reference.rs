@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use statewright_engine_core::graph::{Decide, JoinMode, NodeSpec};
 use statewright_engine_core::{ActivationId, NodeIx, State, Topology, Wire, Write};
 
+use crate::ends::{End, Exhaustion};
 use crate::leads::forward;
 use crate::script::{Carried, Script, Visit};
 use crate::state::{SimState, SimStateUpdate, Wide, turned};
@@ -13,31 +14,6 @@ use crate::tree::{Begin, Inside};
 
 /// How often an exhausted run is taken up again before it is left.
 const GRANTS_MAX: usize = 2;
-
-/// How a run without faults ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Nothing is left to do.
-    Finished,
-    /// The bound of an edge was used up more often than anybody resumed.
-    Exhausted,
-    /// Two activations wrote the replace-channel in this superstep.
-    Conflict {
-        /// The superstep.
-        superstep: u64,
-    },
-}
-
-/// Where a bound was used up: the superstep that waits, and the edge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exhaustion {
-    /// The superstep that waits.
-    pub superstep: u64,
-    /// Where the edge starts; `None` is START.
-    pub source: Option<NodeIx>,
-    /// Where it leads; `None` is END.
-    pub target: Option<NodeIx>,
-}
 
 /// A run without faults.
 #[derive(Clone, Debug)]

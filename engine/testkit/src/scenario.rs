@@ -10,7 +10,8 @@ use statewright_engine_core::{NodeIx, NodePolicy, Plan, RetryPolicy, State, Topo
 
 use crate::declared::{budgeted, undo_kind, undoing};
 use crate::elsewhere::{diverted, limited, paused};
-use crate::reference::{End, Reference};
+use crate::ends::End;
+use crate::reference::Reference;
 use crate::rng::{Rng, mix};
 use crate::script::Script;
 use crate::state::SimState;

@@ -10,7 +10,8 @@ use statewright_engine_core::{
     Budget, NodeIx, NodePolicy, Payload, Snapshot, State, StateCell, TypedCell, UpdateValue,
 };
 
-use crate::reference::{End, Reference};
+use crate::ends::End;
+use crate::reference::Reference;
 use crate::rng::{Rng, digest, mix};
 use crate::scenario::{Scenario, SimPolicy};
 use crate::script::{Script, Visit};

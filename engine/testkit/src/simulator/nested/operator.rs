@@ -5,7 +5,7 @@ use statewright_engine_core::{
 };
 
 use super::{Process, World, run_number, typed};
-use crate::reference::End;
+use crate::ends::End;
 use crate::script::ScriptedStep;
 
 impl World {
