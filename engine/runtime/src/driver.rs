@@ -150,6 +150,7 @@ impl<S: State> Driver<S> {
                     Action::Undo(task) => {
                         // What still ran was part of the run that is undone.
                         (self.alone, self.together) = (None, Crew::new());
+                        self.handles.clear();
                         self.compensator.take(*task);
                     }
                     Action::Reserved(reserved) => self.steps.reserved("", *reserved),

@@ -107,15 +107,23 @@ impl std::error::Error for Violation {}
 /// # Errors
 /// The first promise that was broken, with a trace.
 pub fn simulate(seed: u64) -> Result<History, Box<Violation>> {
-    match played(seed, false) {
-        Ok(world) => Ok(world.history()),
-        // The same again, this time with a trace.
-        Err((what, _)) => {
-            let trace =
-                played(seed, true).map_or_else(|(_, trace)| trace, |_| "it does not happen again".to_owned());
-            Err(Box::new(Violation { seed, what, trace }))
-        }
-    }
+    judged(seed, |traced| played(seed, traced)).map(|world| world.history())
+}
+
+/// What was played, or the first promise that it broke: then it is played again, with a trace.
+fn judged<W>(seed: u64, played: impl Fn(bool) -> Result<W, (String, String)>) -> Result<W, Box<Violation>> {
+    played(false).map_err(|(what, _)| {
+        let trace = played(true).map_or_else(|(_, trace)| trace, |_| "it does not happen again".to_owned());
+        Box::new(Violation { seed, what, trace })
+    })
+}
+
+/// Numbered steps below what is said of the whole.
+fn with_steps(head: String, steps: Option<&Vec<String>>) -> String {
+    steps.into_iter().flatten().enumerate().fold(head, |mut text, (number, step)| {
+        text.push_str(&format!("\n{number:5} {step}"));
+        text
+    })
 }
 
 fn played(seed: u64, traced: bool) -> Result<World, (String, String)> {
@@ -123,12 +131,8 @@ fn played(seed: u64, traced: bool) -> Result<World, (String, String)> {
     match world.play().and_then(|()| world.audit()) {
         Ok(()) => Ok(world),
         Err(what) => {
-            let mut trace =
-                format!("{:?}\n{}", world.options, world.scenario.plan.render(Format::Terminal, None));
-            for (number, step) in world.trace.iter().flatten().enumerate() {
-                trace.push_str(&format!("\n{number:5} {step}"));
-            }
-            Err((what, trace))
+            let head = format!("{:?}\n{}", world.options, world.scenario.plan.render(Format::Terminal, None));
+            Err((what, with_steps(head, world.trace.as_ref())))
         }
     }
 }

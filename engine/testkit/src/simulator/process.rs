@@ -35,6 +35,12 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// Whether a resume grants new tries.
+    pub(super) fn has_failed(&self) -> bool {
+        let status = self.execution.status();
+        matches!(status, Status::Stopped(Outcome::Failed(_) | Outcome::BudgetExceeded(_)))
+    }
+
     pub(super) fn new(execution: Execution) -> Self {
         Self {
             execution,

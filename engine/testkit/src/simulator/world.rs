@@ -405,10 +405,7 @@ impl World {
         }
         self.note(|| "resume".to_owned());
         let seq = process.execution.last_seq() + 1;
-        let granted = matches!(
-            process.execution.status(),
-            Status::Stopped(Outcome::Failed(_) | Outcome::BudgetExceeded(_))
-        );
+        let granted = process.has_failed();
         let resumed = process.execution.handle(self.now(), Event::Resume);
         resumed.map_err(|refused| format!("the resume is refused: {refused}"))?;
         if granted {

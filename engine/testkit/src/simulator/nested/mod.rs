@@ -21,7 +21,7 @@ use self::spot::Spot;
 use super::ledger::Ledger;
 use super::watch::{Content, Watch};
 use super::world::{Habits, run_number, typed};
-use super::{Faults, History, Violation, recovery};
+use super::{Faults, History, Violation, judged, recovery, with_steps};
 use crate::reference::Reference;
 use crate::rng::{Rng, mix};
 use crate::state::SimState;
@@ -35,15 +35,7 @@ const CRASHES_MAX: usize = 4;
 /// # Errors
 /// The first promise that was broken, with a trace.
 pub fn simulate_nested(seed: u64) -> Result<History, Box<Violation>> {
-    match played(seed, false) {
-        Ok(world) => Ok(world.history()),
-        // The same again, this time with a trace.
-        Err((what, _)) => {
-            let trace =
-                played(seed, true).map_or_else(|(_, trace)| trace, |_| "it does not happen again".to_owned());
-            Err(Box::new(Violation { seed, what, trace }))
-        }
-    }
+    judged(seed, |traced| played(seed, traced)).map(|world| world.history())
 }
 
 fn played(seed: u64, traced: bool) -> Result<World, (String, String)> {
@@ -51,11 +43,8 @@ fn played(seed: u64, traced: bool) -> Result<World, (String, String)> {
     match world.play().and_then(|()| world.audit()) {
         Ok(()) => Ok(world),
         Err(what) => {
-            let mut trace = format!("{:?}\n{}", world.options, world.tree.describe("outermost"));
-            for (number, step) in world.trace.iter().flatten().enumerate() {
-                trace.push_str(&format!("\n{number:5} {step}"));
-            }
-            Err((what, trace))
+            let head = format!("{:?}\n{}", world.options, world.tree.describe("outermost"));
+            Err((what, with_steps(head, world.trace.as_ref())))
         }
     }
 }
