@@ -3,15 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod common;
 
+use std::{sync::Arc, time::Duration};
+
+use common::{Pauses, noted};
 use futures_util::StreamExt;
 use serde_json::json;
 use statewright_nodes_models::{
-    Anthropic, AnthropicConfig, Offline, Pacing, Secret,
+    Anthropic, AnthropicConfig, Offline, Secret,
     wire::{Behaviour, WireOptions, WireServer, WordCounter},
 };
 use statewright_nodes_ports::{
@@ -25,7 +25,7 @@ const CANARY: &str = "sk-ant-canary-4f9c2b7e81";
 struct Bench {
     server: WireServer,
     model: Anthropic,
-    pauses: Arc<Mutex<Vec<Duration>>>,
+    pauses: Pauses,
 }
 
 impl Bench {
@@ -36,14 +36,7 @@ impl Bench {
     async fn with(options: WireOptions, timeout: Duration) -> Self {
         let server = WireServer::start(options).await.unwrap();
         let config = AnthropicConfig { timeout, ..config(&server.base_url()) };
-        let pauses = Arc::new(Mutex::new(Vec::new()));
-        let record = Arc::clone(&pauses);
-        let sleep = Arc::new(move |pause| {
-            record.lock().unwrap().push(pause);
-            let nothing: statewright_nodes_ports::BoxFuture<'static, ()> = Box::pin(std::future::ready(()));
-            nothing
-        });
-        let pacing = Pacing { sleep, chance: Arc::new(|| 0.5) };
+        let (pacing, pauses) = noted();
         Self { server, model: Anthropic::with_pacing(config, pacing).unwrap(), pauses }
     }
 

@@ -2,14 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod common;
 
+use std::{sync::Arc, time::Duration};
+
+use common::{Pauses, noted};
 use statewright_nodes_models::{
-    AllowedModels, Anthropic, AnthropicConfig, FallbackModel, Network, OpenAi, OpenAiConfig, Pacing,
-    RateLimiter, RateLimits, Reply, Scripted, Secret,
+    AllowedModels, Anthropic, AnthropicConfig, FallbackModel, Network, OpenAi, OpenAiConfig, RateLimiter,
+    RateLimits, Reply, Scripted, Secret,
     wire::{Behaviour, WireOptions, WireServer},
 };
 use statewright_nodes_ports::{ChatDelta, ChatModel, ChatRequest, ErrorClass, Message, ModelError, ModelId};
@@ -31,15 +31,9 @@ fn status(status: u16) -> Behaviour {
 }
 
 /// A model that does not sleep, and the pauses that it would have made.
-fn model(config: OpenAiConfig) -> (OpenAi, Arc<Mutex<Vec<Duration>>>) {
-    let pauses = Arc::new(Mutex::new(Vec::new()));
-    let record = Arc::clone(&pauses);
-    let sleep = Arc::new(move |pause| {
-        record.lock().unwrap().push(pause);
-        let nothing: statewright_nodes_ports::BoxFuture<'static, ()> = Box::pin(std::future::ready(()));
-        nothing
-    });
-    (OpenAi::with_pacing(config, Pacing { sleep, chance: Arc::new(|| 0.5) }).unwrap(), pauses)
+fn model(config: OpenAiConfig) -> (OpenAi, Pauses) {
+    let (pacing, pauses) = noted();
+    (OpenAi::with_pacing(config, pacing).unwrap(), pauses)
 }
 
 #[tokio::test]

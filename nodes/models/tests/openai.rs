@@ -3,15 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
-use std::{
-    net::TcpListener,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod common;
 
+use std::{net::TcpListener, time::Duration};
+
+use common::{Pauses, noted};
 use futures_util::StreamExt;
 use statewright_nodes_models::{
-    OpenAi, OpenAiConfig, Pacing, Secret,
+    OpenAi, OpenAiConfig, Secret,
     wire::{Behaviour, WireOptions, WireServer},
 };
 use statewright_nodes_ports::{
@@ -25,7 +24,7 @@ const CANARY: &str = "sk-canary-4f9c2b7e81";
 struct Bench {
     server: WireServer,
     model: OpenAi,
-    pauses: Arc<Mutex<Vec<Duration>>>,
+    pauses: Pauses,
 }
 
 impl Bench {
@@ -54,15 +53,8 @@ fn config(base_url: &str) -> OpenAiConfig {
     OpenAiConfig { api_key: Some(Secret::from(CANARY)), ..OpenAiConfig::new(base_url, model) }
 }
 
-fn model(config: OpenAiConfig) -> (OpenAi, Arc<Mutex<Vec<Duration>>>) {
-    let pauses = Arc::new(Mutex::new(Vec::new()));
-    let record = Arc::clone(&pauses);
-    let sleep = Arc::new(move |pause| {
-        record.lock().unwrap().push(pause);
-        let nothing: statewright_nodes_ports::BoxFuture<'static, ()> = Box::pin(std::future::ready(()));
-        nothing
-    });
-    let pacing = Pacing { sleep, chance: Arc::new(|| 0.5) };
+fn model(config: OpenAiConfig) -> (OpenAi, Pauses) {
+    let (pacing, pauses) = noted();
     (OpenAi::with_pacing(config, pacing).unwrap(), pauses)
 }
 

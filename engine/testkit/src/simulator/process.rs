@@ -9,6 +9,7 @@ use statewright_engine_core::{
     Notice, Outcome, Seq, State, Status, StepState, StoredStep, Task, UpdateValue,
 };
 
+use super::questions::questioned;
 use super::steps::{Next, Running, input};
 use super::undo::Undoing;
 use super::watch::Content;
@@ -325,7 +326,7 @@ impl World {
             self.forget_attempt(&task, &visit);
             return self.failed(process, activation, attempt, failure);
         }
-        let answer = match self.questioned(&task, &visit) {
+        let answer = match questioned(self.scenario.script, &task, &visit, &mut self.history.together) {
             Ok(answer) => answer,
             Err(event) => {
                 self.note(|| format!("{event:?}"));

@@ -4,36 +4,41 @@ use statewright_engine_core::{Event, Interrupt, Task};
 
 use super::process::Process;
 use super::world::World;
-use crate::script::Visit;
+use crate::script::{Script, Visit};
 
-const WRONG: &[u8] = b"wrong";
+/// An answer that no node takes.
+pub(super) const WRONG: &[u8] = b"wrong";
+
+/// The answer that the execution was given, if it asks; else what it reports about its questions. Counts how often
+/// several are asked together.
+pub(super) fn questioned(
+    script: Script,
+    task: &Task,
+    visit: &Visit<'_>,
+    together: &mut usize,
+) -> Result<Option<u64>, Box<Event>> {
+    let (activation, attempt) = (task.activation, task.attempt);
+    let answers = task.answers.as_deref().unwrap_or_default();
+    let (mut open, mut answer) = (Vec::new(), None);
+    for name in script.questions(visit) {
+        match answers.iter().find(|given| given.name == name).map(|given| given.value.as_slice()) {
+            None => open.push(name),
+            Some(WRONG) => {
+                let reason = "it is wrong".to_owned();
+                return Err(Box::new(Event::AnswerRejected { activation, attempt, name, reason }));
+            }
+            Some(value) => answer = value.try_into().ok().map(u64::from_le_bytes),
+        }
+    }
+    if open.is_empty() {
+        return Ok(answer);
+    }
+    *together += usize::from(open.len() > 1);
+    let questions = open.into_iter().map(|name| script.asking(visit, name)).collect();
+    Err(Box::new(Event::Asked { activation, attempt, questions }))
+}
 
 impl World {
-    /// The answer that the execution was given, if it asks; else what it reports about its questions.
-    pub(super) fn questioned(&mut self, task: &Task, visit: &Visit<'_>) -> Result<Option<u64>, Box<Event>> {
-        let script = self.scenario.script;
-        let (activation, attempt) = (task.activation, task.attempt);
-        let names = script.questions(visit);
-        let answers = task.answers.as_deref().unwrap_or_default();
-        let (mut open, mut answer) = (Vec::new(), None);
-        for name in names {
-            match answers.iter().find(|given| given.name == name).map(|given| given.value.as_slice()) {
-                None => open.push(name),
-                Some(WRONG) => {
-                    let reason = "it is wrong".to_owned();
-                    return Err(Box::new(Event::AnswerRejected { activation, attempt, name, reason }));
-                }
-                Some(value) => answer = value.try_into().ok().map(u64::from_le_bytes),
-            }
-        }
-        if open.is_empty() {
-            return Ok(answer);
-        }
-        self.history.together += usize::from(open.len() > 1);
-        let questions = open.into_iter().map(|name| script.asking(visit, name)).collect();
-        Err(Box::new(Event::Asked { activation, attempt, questions }))
-    }
-
     /// Somebody answers a question, sometimes with nonsense, sometimes after its deadline.
     pub(super) fn answer(&mut self, process: &mut Process, question: Interrupt) -> Result<(), String> {
         let wrong = self.rng.chance(self.habits.wrong);

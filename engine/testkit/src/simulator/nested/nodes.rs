@@ -8,6 +8,7 @@ use statewright_engine_core::{
     StepState, StoredStep, Task, UpdateValue,
 };
 
+use super::super::questions::{WRONG, questioned};
 pub(super) use super::super::steps::input;
 use super::spot::Spot;
 use super::{Process, World};
@@ -15,7 +16,6 @@ use crate::script::{ScriptedStep, Visit};
 use crate::state::{SimState, panic_in_reducer};
 
 const FAILURES_MAX: u32 = 6;
-const WRONG: &[u8] = b"wrong";
 
 /// One execution of a node that is under way.
 pub(super) struct Running {
@@ -79,7 +79,7 @@ impl World {
             self.forget_attempt(&spot, &visit);
             return self.failed(process, &spot, &task, failure);
         }
-        let answer = match self.questioned(&spot, &task, &visit) {
+        let answer = match questioned(spot.tree.scenario.script, &task, &visit, &mut self.history.together) {
             Ok(answer) => answer,
             Err(event) => {
                 self.note(|| format!("{id}: {event:?}"));
@@ -285,30 +285,6 @@ impl World {
         for step in spot.tree.scenario.script.steps(visit).iter().filter(|step| step.per_attempt) {
             self.outside.kept.remove(&(id.clone(), step.name.clone()));
         }
-    }
-
-    /// The answer that the execution was given, if it asks; else what it reports about its questions.
-    fn questioned(&mut self, spot: &Spot, task: &Task, visit: &Visit<'_>) -> Result<Option<u64>, Box<Event>> {
-        let script = spot.tree.scenario.script;
-        let (activation, attempt) = (task.activation, task.attempt);
-        let answers = task.answers.as_deref().unwrap_or_default();
-        let (mut open, mut answer) = (Vec::new(), None);
-        for name in script.questions(visit) {
-            match answers.iter().find(|given| given.name == name).map(|given| given.value.as_slice()) {
-                None => open.push(name),
-                Some(WRONG) => {
-                    let reason = "it is wrong".to_owned();
-                    return Err(Box::new(Event::AnswerRejected { activation, attempt, name, reason }));
-                }
-                Some(value) => answer = value.try_into().ok().map(u64::from_le_bytes),
-            }
-        }
-        if open.is_empty() {
-            return Ok(answer);
-        }
-        self.history.together += usize::from(open.len() > 1);
-        let questions = open.into_iter().map(|name| script.asking(visit, name)).collect();
-        Err(Box::new(Event::Asked { activation, attempt, questions }))
     }
 
     /// Somebody answers a question, sometimes with nonsense, sometimes after its deadline.
