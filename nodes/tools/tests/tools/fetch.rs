@@ -233,6 +233,7 @@ async fn what_is_no_web_address_is_refused() {
         "javascript:alert(1)",
         "data:text/html,x",
         "http://",
+        "http://./",
         "https://user:pass@example.org/",
         "http://user@example.org",
         "http://exa mple.org",
